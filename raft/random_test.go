@@ -1,0 +1,190 @@
+package raft_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+
+	"raftlab/raft"
+)
+
+// TestRandomSchedulesKeepFigure3 throws everything at small clusters: loss, duplicates, any order, slow disks,
+// crashes, membership changes and transfers. After each step raft/safety looks at all members. Then all is
+// healed, and a leader must appear, commit, and bring everybody to the same log.
+func TestRandomSchedulesKeepFigure3(t *testing.T) {
+	first, last := uint64(0), uint64(150)
+	if s := os.Getenv("RAFT_SEED"); s != "" {
+		var err error
+		if first, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("RAFT_SEED=%q is not a number", s)
+		}
+		last = first + 1
+	}
+	for seed := first; seed < last; seed++ {
+		if err := randomSchedule(seed); err != nil {
+			t.Fatalf("seed %d: %v\nrepeat: RAFT_SEED=%d go test ./raft -run RandomSchedules", seed, err, seed)
+		}
+	}
+}
+
+func randomSchedule(seed uint64) (err error) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	w := newWorld()
+	w.detail = false
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	voters := 1 + rng.IntN(5)
+	for i := range voters {
+		w.add(raft.ID(i+1), raft.HardState{Term: 1}, founded(voters))
+	}
+	chaos := rng.IntN(4)
+	next := raft.ID(voters + 1)
+	for range 1500 {
+		w.randomStep(rng, chaos, &next)
+	}
+	return w.heal(rng)
+}
+
+func (w *world) randomStep(rng *rand.Rand, chaos int, next *raft.ID) {
+	who := w.ids[rng.IntN(len(w.ids))]
+	m := w.members[who]
+	dice := rng.IntN(100)
+	switch {
+	case m.raft == nil:
+		if dice < 20 {
+			w.start(who)
+			w.pump(who)
+		}
+	case len(w.pile) > 60:
+		w.pile = slices.Delete(w.pile, 0, 10)
+	case dice < 45 && len(w.pile) > 0:
+		i := 0
+		if chaos > 0 {
+			i = rng.IntN(len(w.pile))
+		}
+		w.deliver(i, chaos > 1 && rng.IntN(8) == 0)
+	case dice < 50 && len(w.pile) > 0 && chaos > 1:
+		i := rng.IntN(len(w.pile))
+		w.pile = slices.Delete(w.pile, i, i+1)
+	case dice < 70:
+		_ = w.step(who, raft.Tick{})
+	case dice < 80:
+		_ = w.step(who, raft.Propose{Commands: [][]byte{fmt.Appendf(nil, "c%d", rng.IntN(1000))}})
+	case dice < 84:
+		m.hold = !m.hold
+		w.release(who, rng.IntN(len(m.saves)+1))
+		w.pump(who)
+	case dice < 88:
+		_ = w.step(who, raft.Read{Context: rng.Uint64()})
+	case dice < 90 && chaos > 2:
+		w.crash(who)
+	case dice < 91 && len(w.ids) < 7:
+		if w.step(who, raft.ChangeMembership{Change: raft.Change{Type: raft.AddLearner, Member: raft.Member{ID: *next, Address: fmt.Sprint(*next)}}}) == nil {
+			w.add(*next, raft.HardState{}, nil)
+			*next++
+		}
+	case dice < 93:
+		_ = w.step(who, raft.ChangeMembership{Change: raft.Change{Type: raft.ChangeType(2 + rng.IntN(2)), Member: raft.Member{ID: w.ids[rng.IntN(len(w.ids))]}}})
+	case dice < 94:
+		_ = w.step(who, raft.Transfer{To: w.ids[rng.IntN(len(w.ids))]})
+	}
+}
+
+// heal ends all faults and demands progress: a leader that commits something new, and equal logs on its members.
+func (w *world) heal(rng *rand.Rand) error {
+	for _, id := range w.ids {
+		if w.members[id].raft == nil {
+			w.start(id)
+		}
+		w.members[id].hold = false
+		w.release(id, len(w.members[id].saves))
+		w.pump(id)
+	}
+	for range 400 {
+		for _, id := range w.ids {
+			_ = w.step(id, raft.Tick{})
+		}
+		w.settle()
+		if w.converged() {
+			return nil
+		}
+		for _, id := range w.ids {
+			if r := w.members[id].raft; r.Role() == raft.Leader && rng.IntN(4) == 0 {
+				_ = w.step(id, raft.Propose{Commands: [][]byte{[]byte("after")}})
+			}
+		}
+	}
+	for _, id := range w.ids {
+		w.tell("%s", w.picture(id))
+	}
+	return fmt.Errorf("no progress after everything was healed:\n%v", w.story[len(w.story)-min(len(w.story), 40):])
+}
+
+func (w *world) converged() bool {
+	for _, id := range w.ids {
+		r := w.members[id].raft
+		if r.Role() != raft.Leader || r.Committed() != r.LastIndex() {
+			continue
+		}
+		if term, _ := r.TermAt(r.LastIndex()); term != r.Term() {
+			continue
+		}
+		for _, m := range r.Configuration().Members {
+			if other := w.members[m.ID].raft; other.Committed() != r.Committed() || other.Leader() != id {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// TestCloneIsIndependentAndHashTellsStatesApart clones a member in the middle of random schedules: a clone that
+// gets the same inputs ends in the same state, and one that gets others leaves the original as it was.
+func TestCloneIsIndependentAndHashTellsStatesApart(t *testing.T) {
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		w := newWorld()
+		w.detail = false
+		for i := range 3 {
+			w.add(raft.ID(i+1), raft.HardState{Term: 1}, founded(3))
+		}
+		next := raft.ID(4)
+		for range 400 {
+			w.randomStep(rng, 2, &next)
+		}
+		for _, id := range w.ids {
+			r := w.members[id].raft
+			before := r.Hash()
+			a, b := r.Clone(), r.Clone()
+			if a.Hash() != before {
+				t.Fatalf("seed %d: the clone of %v has another hash", seed, id)
+			}
+			for range 50 {
+				_ = a.Step(raft.Tick{})
+				_ = a.Step(raft.Propose{Commands: [][]byte{[]byte("x")}})
+				a.Ready()
+			}
+			if r.Hash() != before || b.Hash() != before {
+				t.Fatalf("seed %d: steps of a clone of %v changed the original", seed, id)
+			}
+			if a.Hash() == before {
+				t.Fatalf("seed %d: 50 ticks of %v left its hash as it was", seed, id)
+			}
+			for range 50 {
+				_ = b.Step(raft.Tick{})
+				_ = b.Step(raft.Propose{Commands: [][]byte{[]byte("x")}})
+				b.Ready()
+			}
+			if a.Hash() != b.Hash() {
+				t.Fatalf("seed %d: two clones of %v differ after the same steps", seed, id)
+			}
+		}
+	}
+}
