@@ -1,0 +1,152 @@
+package linearizability
+
+import (
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// Kind is what a client asked for.
+type Kind string
+
+const (
+	Get    Kind = "get"
+	Put    Kind = "put"
+	Delete Kind = "delete"
+	CAS    Kind = "cas" // write Value if the key holds Expect
+)
+
+// Outcome is what the client may conclude. When in doubt it is Unknown.
+type Outcome string
+
+const (
+	OK      Outcome = "ok"      // certainly happened, between call and return
+	Failed  Outcome = "failed"  // certainly did not happen, and never will
+	Unknown Outcome = "unknown" // may have happened, or may yet: concurrent with everything after its call
+)
+
+// Operation is one attempt on the wire: its call and, if there was one, its return. Times are from one
+// monotonic clock, counted from the start of the history.
+type Operation struct {
+	ID      int64  `json:"id"`      // order of the calls, from 1
+	Process int    `json:"process"` // one at a time; a process that got Unknown never calls again
+	Client  int    `json:"client"`  // the worker behind the process
+	Node    string `json:"node"`    // the member that was asked
+	Phase   string `json:"phase,omitempty"`
+
+	Kind   Kind   `json:"kind"`
+	Key    string `json:"key"`
+	Value  string `json:"value,omitempty"`  // Put, CAS: what to write; unique in its history
+	Expect string `json:"expect,omitempty"` // CAS: what must be there
+
+	Call   time.Duration `json:"call_ns"`
+	Return time.Duration `json:"return_ns,omitempty"` // zero where it never returned
+	Result
+}
+
+// Result is what came back from one attempt.
+type Result struct {
+	Outcome  Outcome `json:"outcome,omitempty"`
+	Got      *string `json:"got,omitempty"`     // Get, OK: the value; nil where the key was absent
+	Swapped  bool    `json:"swapped,omitempty"` // CAS, OK: whether Value was written
+	Index    uint64  `json:"index,omitempty"`   // the log index that the server claims, if it does
+	Term     uint64  `json:"term,omitempty"`
+	ServedBy string  `json:"served_by,omitempty"`
+	Error    string  `json:"error,omitempty"`
+}
+
+// Header is the first line of a history.
+type Header struct {
+	Started time.Time         `json:"started"` // wall clock at time zero of the history
+	Seed    int64             `json:"seed"`
+	Meta    map[string]string `json:"meta,omitempty"` // whatever helps to read it later
+}
+
+// History is what was recorded: the operations in the order of their calls.
+type History struct {
+	Header     Header
+	Operations []Operation
+	// Torn says what was cut off at the end because the writer was killed; empty when nothing was. The
+	// verdict is not weakened by it: the operation had not been sent, or its return is Unknown.
+	Torn string
+}
+
+// Counts counts operations by outcome. Operations is more than the sum of the others while calls are open.
+type Counts struct {
+	Operations int `json:"operations"`
+	OK         int `json:"ok"`
+	Failed     int `json:"failed"`
+	Unknown    int `json:"unknown"`
+}
+
+// Count counts ops. One without an outcome never returned and is Unknown.
+func Count(ops []Operation) Counts {
+	c := Counts{Operations: len(ops)}
+	for _, op := range ops {
+		c.add(op.Outcome)
+	}
+	return c
+}
+
+func (c *Counts) add(o Outcome) {
+	switch o {
+	case OK:
+		c.OK++
+	case Failed:
+		c.Failed++
+	default:
+		c.Unknown++
+	}
+}
+
+// Value is a pointer to s, for Result.Got.
+func Value(s string) *string { return &s }
+
+// validCall says whether a call can be recorded, and then judged.
+func (op Operation) validCall() error {
+	switch op.Kind {
+	case Get, Delete:
+		if op.Value != "" || op.Expect != "" {
+			return fmt.Errorf("a %s has no value and nothing to expect", op.Kind)
+		}
+	case Put:
+		if op.Expect != "" {
+			return errors.New("a put expects nothing; use cas")
+		}
+	case CAS:
+		if op.Expect == op.Value {
+			return errors.New("a cas must write another value than it expects, or nobody sees whether it swapped")
+		}
+	default:
+		return fmt.Errorf("kind %q is none of get, put, delete and cas", op.Kind)
+	}
+	if op.ID <= 0 {
+		return fmt.Errorf("id %d is not positive", op.ID)
+	}
+	if op.Key == "" {
+		return errors.New("the key is empty")
+	}
+	for _, s := range []string{op.Key, op.Value, op.Expect, op.Node, op.Phase} {
+		if !utf8.ValidString(s) {
+			return fmt.Errorf("%q is not UTF-8, which JSON would change", s)
+		}
+	}
+	return nil
+}
+
+// valid says whether a result can belong to an operation of this kind.
+func (r Result) valid(kind Kind) error {
+	switch r.Outcome {
+	case OK, Failed, Unknown:
+	default:
+		return fmt.Errorf("outcome %q is none of ok, failed and unknown", r.Outcome)
+	}
+	if r.Swapped && (kind != CAS || r.Outcome != OK) {
+		return fmt.Errorf("a %s that is %s cannot have swapped", kind, r.Outcome)
+	}
+	if r.Got != nil && (kind != Get || r.Outcome != OK) {
+		return fmt.Errorf("a %s that is %s cannot have got a value", kind, r.Outcome)
+	}
+	return nil
+}
