@@ -165,7 +165,7 @@ func (r *Raft) handleVote(m *Message) {
 	why := ""
 	switch {
 	case r.hard.Vote != 0 && r.hard.Vote != m.From:
-		why = "already voted for " + r.hard.Vote.String()
+		why = "already voted for " + r.name(r.hard.Vote)
 	case !r.log.upToDate(m.Index, m.LogTerm):
 		why = "its log is behind"
 	}
@@ -189,7 +189,7 @@ func (r *Raft) handleVoteReply(m *Message) {
 // becomeLeader: nextIndex is "leader last log index + 1", matchIndex zero (Figure 2). The no-op comes first:
 // until an entry of its own term is committed a leader does not know what is (§8).
 func (r *Raft) becomeLeader() {
-	r.tracef("win the election with %s of %d", names(r.candidate.granted), r.Configuration().Voters())
+	r.tracef("win the election with %s of %d", r.names(r.candidate.granted), r.Configuration().Voters())
 	r.role, r.candidate, r.leader, r.elapsed = Leader, nil, r.config.ID, 0
 	r.lead = &lead{progress: map[ID]*progress{}, firstOwn: r.log.last() + 1}
 	r.trackMembers()

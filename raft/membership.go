@@ -136,10 +136,12 @@ func (c Configuration) Next(change Change) (Configuration, error) {
 }
 
 // String prints n1 n2 n3(learner).
-func (c Configuration) String() string {
+func (c Configuration) String() string { return c.describe(ID.String) }
+
+func (c Configuration) describe(name func(ID) string) string {
 	words := make([]string, len(c.Members))
 	for i, m := range c.Members {
-		words[i] = m.ID.String()
+		words[i] = name(m.ID)
 		if m.Learner {
 			words[i] += "(learner)"
 		}

@@ -45,6 +45,7 @@ func New(config Config, hard HardState, entries []Entry) (*Raft, error) {
 		return nil, err
 	}
 	r := &Raft{config: config.withDefaults(), hard: hard, saved: hard, handed: hard, random: config.Seed}
+	r.config.Trace = nil // what the log tells again is not news
 	r.configurations = []configurationAt{{}}
 	for i, e := range entries {
 		if e.Index != Index(i)+1 {
@@ -60,6 +61,10 @@ func New(config Config, hard HardState, entries []Entry) (*Raft, error) {
 	r.log.append(entries...)
 	r.log.handed, r.log.stable = r.log.last(), r.log.last()
 	r.resetTimeout()
+	r.config.Trace = config.Trace
+	if r.log.last() > 0 {
+		r.tracef("start with entries up to %d; members are %v", r.log.last(), r.Configuration())
+	}
 	return r, nil
 }
 

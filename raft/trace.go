@@ -11,7 +11,25 @@ func (r *Raft) tracef(format string, args ...any) {
 	if r.config.Trace == nil {
 		return
 	}
-	r.config.Trace(fmt.Sprintf("%v@%d %v: ", r.config.ID, r.hard.Term, r.role) + fmt.Sprintf(format, args...))
+	for i, arg := range args {
+		switch a := arg.(type) {
+		case ID:
+			args[i] = r.name(a)
+		case Configuration:
+			args[i] = a.describe(r.name)
+		}
+	}
+	r.config.Trace(fmt.Sprintf("%s@%d %v: ", r.name(r.config.ID), r.hard.Term, r.role) + fmt.Sprintf(format, args...))
+}
+
+// name is how a person knows a member: by its address, where its id is a drawn one.
+func (r *Raft) name(id ID) string {
+	if id >= 1<<16 {
+		if m, ok := r.Configuration().Find(id); ok {
+			return m.Address
+		}
+	}
+	return id.String()
 }
 
 // detailf is tracef for what happens all the time.
@@ -21,10 +39,10 @@ func (r *Raft) detailf(format string, args ...any) {
 	}
 }
 
-func names(ids []ID) string {
+func (r *Raft) names(ids []ID) string {
 	words := make([]string, len(ids))
 	for i, id := range ids {
-		words[i] = id.String()
+		words[i] = r.name(id)
 	}
 	return strings.Join(words, " ")
 }
