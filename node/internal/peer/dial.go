@@ -1,0 +1,93 @@
+package peer
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"raftlab/raft"
+)
+
+// The headers of a handshake. Ids are 16 hex digits.
+const (
+	headerCluster = "Raftlab-Cluster"
+	headerFrom    = "Raftlab-From"
+	headerTo      = "Raftlab-To"
+	headerAddress = "Raftlab-Address"
+)
+
+var errNoCluster = errors.New("peer: we belong to no cluster yet")
+
+// refusedError is the answer of a peer that does not want our stream.
+type refusedError struct {
+	status int
+	reason string
+}
+
+func (e *refusedError) Error() string { return fmt.Sprintf("peer: %d %s", e.status, e.reason) }
+
+// connect dials and shakes hands. The reader holds what came behind the peer's answer.
+func (s *sender) connect() (net.Conn, *bufio.Reader, error) {
+	cluster := s.t.cfg.Cluster()
+	if cluster == 0 {
+		return nil, nil, errNoCluster
+	}
+	ctx, cancel := context.WithTimeout(s.context, s.t.cfg.DialTimeout)
+	conn, err := s.t.cfg.Dial(ctx, "tcp", s.address)
+	cancel()
+	if err != nil {
+		return nil, nil, err
+	}
+	setUserTimeout(conn, userTimeout)
+	stop := context.AfterFunc(s.context, func() { _ = conn.Close() })
+	defer stop()
+	replies, err := s.handshake(conn, cluster)
+	if err != nil {
+		_ = conn.Close()
+		return nil, nil, err
+	}
+	return conn, replies, nil
+}
+
+func (s *sender) handshake(conn net.Conn, cluster raft.ClusterID) (*bufio.Reader, error) {
+	request := &http.Request{
+		Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: s.address, Path: Path}, Host: s.address,
+		Header: http.Header{
+			"Connection": {"Upgrade"}, "Upgrade": {Protocol},
+			headerCluster: {hexID(uint64(cluster))}, headerFrom: {hexID(uint64(s.t.cfg.Self))}, headerTo: {hexID(uint64(s.id))},
+		},
+	}
+	if s.t.cfg.Address != "" {
+		request.Header.Set(headerAddress, s.t.cfg.Address)
+	}
+	if err := conn.SetDeadline(time.Now().Add(s.t.cfg.DialTimeout)); err != nil {
+		return nil, err
+	}
+	if err := request.Write(conn); err != nil {
+		return nil, fmt.Errorf("peer: handshake: %w", err)
+	}
+	replies := bufio.NewReader(conn)
+	response, err := http.ReadResponse(replies, request)
+	if err != nil {
+		return nil, fmt.Errorf("peer: handshake: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusSwitchingProtocols {
+		reason, _ := io.ReadAll(io.LimitReader(response.Body, 512)) // what came of it will do
+		return nil, &refusedError{response.StatusCode, strings.TrimSpace(string(reason))}
+	}
+	if response.Header.Get("Upgrade") != Protocol {
+		return nil, &refusedError{response.StatusCode, "switched to " + strconv.Quote(response.Header.Get("Upgrade"))}
+	}
+	return replies, conn.SetDeadline(time.Time{})
+}
+
+func hexID(id uint64) string { return fmt.Sprintf("%016x", id) }

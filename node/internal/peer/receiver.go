@@ -1,0 +1,214 @@
+package peer
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"raftlab/node/internal/wire"
+	"raftlab/raft"
+)
+
+// inbound is the stream that a peer sends on.
+type inbound struct {
+	from    raft.ID
+	cluster raft.ClusterID
+	address string // where the peer can be answered
+	conn    net.Conn
+}
+
+// ServeHTTP takes a peer's stream and reads it until it ends. A peer of another cluster, or one that
+// wants another member than us, is refused: it has an old address, and its messages are not for us.
+func (t *Transport) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	in, status, reason := t.accept(r)
+	if status != 0 {
+		t.refuse(w, in.from, status, reason, r.RemoteAddr)
+		return
+	}
+	if !t.begin() {
+		http.Error(w, ErrClosed.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer t.running.Done()
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		t.refuse(w, in.from, http.StatusHTTPVersionNotSupported, "peer: this connection cannot be upgraded; use HTTP/1.1", r.RemoteAddr)
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	in.conn = conn
+	if !t.register(in) {
+		return
+	}
+	err = t.serve(in, buffered.Reader)
+	t.unregister(in)
+	t.cfg.Logger.Debug("stream from peer ended", "peer", in.from.String(), "err", err)
+}
+
+// begin counts a goroutine that Close must wait for, unless Close has begun.
+func (t *Transport) begin() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	t.running.Add(1)
+	return true
+}
+
+// accept checks a handshake. Status zero: welcome.
+func (t *Transport) accept(r *http.Request) (in *inbound, status int, reason string) {
+	in = &inbound{address: r.Header.Get(headerAddress)}
+	switch {
+	case r.Method != http.MethodGet:
+		return in, http.StatusMethodNotAllowed, "peer: a stream is asked for with GET"
+	case r.Header.Get("Upgrade") != Protocol || !strings.EqualFold(r.Header.Get("Connection"), "upgrade"):
+		return in, http.StatusUpgradeRequired, fmt.Sprintf("peer: this member speaks %s, got Upgrade: %.40q", Protocol, r.Header.Get("Upgrade"))
+	case len(in.address) > 1024:
+		return in, http.StatusBadRequest, "peer: header " + headerAddress + " is longer than 1024 bytes"
+	}
+	var to uint64
+	for _, h := range []struct {
+		name string
+		set  func(uint64)
+	}{
+		{headerFrom, func(v uint64) { in.from = raft.ID(v) }},
+		{headerTo, func(v uint64) { to = v }},
+		{headerCluster, func(v uint64) { in.cluster = raft.ClusterID(v) }},
+	} {
+		v, err := strconv.ParseUint(r.Header.Get(h.name), 16, 64)
+		if err != nil || v == 0 {
+			return in, http.StatusBadRequest, fmt.Sprintf("peer: header %s must be a hexadecimal id, got %.40q", h.name, r.Header.Get(h.name))
+		}
+		h.set(v)
+	}
+	own := t.cfg.Cluster()
+	switch {
+	case raft.ID(to) != t.cfg.Self:
+		return in, http.StatusConflict, fmt.Sprintf("peer: this is member %v, not %v", t.cfg.Self, raft.ID(to))
+	case in.from == t.cfg.Self:
+		return in, http.StatusConflict, fmt.Sprintf("peer: member %v is this one; two processes run with one identity", in.from)
+	case own != 0 && in.cluster != own:
+		return in, http.StatusConflict, fmt.Sprintf("peer: this member is in cluster %v, not in %v", own, in.cluster)
+	}
+	return in, 0, ""
+}
+
+// refuse answers with a reason, and logs it unless the same peer was refused for the same reason last.
+func (t *Transport) refuse(w http.ResponseWriter, from raft.ID, status int, reason, remote string) {
+	t.refusals.Add(1)
+	t.mu.Lock()
+	news := t.refused[from] != reason
+	if len(t.refused) >= 1024 {
+		clear(t.refused) // ids are the caller's claim: do not remember without bound
+	}
+	t.refused[from] = reason
+	t.mu.Unlock()
+	if news {
+		t.cfg.Logger.Warn("refused a stream", "peer", from.String(), "remote", remote, "status", status, "reason", reason)
+	}
+	if status == http.StatusUpgradeRequired {
+		w.Header().Set("Upgrade", Protocol)
+	}
+	http.Error(w, reason, status)
+}
+
+// register makes the stream the one of its peer: a newer stream means that the peer has given up on
+// the older, even if we cannot see that yet.
+func (t *Transport) register(in *inbound) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	if old := t.inbound[in.from]; old != nil {
+		_ = old.conn.Close()
+	}
+	t.inbound[in.from] = in
+	delete(t.refused, in.from)
+	return true
+}
+
+func (t *Transport) unregister(in *inbound) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.inbound[in.from] != in {
+		return
+	}
+	delete(t.inbound, in.from)
+	if s := t.senders[in.from]; s != nil && s.guest {
+		t.stopSender(in.from)
+	}
+}
+
+func (t *Transport) serve(in *inbound, buffered *bufio.Reader) error {
+	// The HTTP server may have left its own deadlines on the connection.
+	if err := in.conn.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	var writing sync.WaitGroup
+	done := make(chan struct{})
+	defer writing.Wait()
+	defer close(done)
+	answer := "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + Protocol + "\r\n\r\n"
+	if err := t.answer(in.conn, []byte(answer)); err != nil {
+		return err
+	}
+	t.cfg.Logger.Debug("stream from peer", "peer", in.from.String(), "address", in.address)
+	writing.Go(func() { t.keepAlive(in.conn, done) })
+
+	reader := wire.NewReader(&idleReader{conn: in.conn, from: buffered, timeout: t.cfg.IdleTimeout})
+	for {
+		m, err := reader.Next()
+		if err != nil {
+			_ = in.conn.Close() // the keep-alive ends too
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if own := t.cfg.Cluster(); own != 0 && own != in.cluster {
+			_ = in.conn.Close()
+			return fmt.Errorf("peer: stream of cluster %v, but this member has joined cluster %v", in.cluster, own)
+		}
+		if m.From != in.from || m.To != t.cfg.Self || m.Cluster != in.cluster {
+			t.rejected.Add(1)
+			continue
+		}
+		t.received.Add(1)
+		t.cfg.Deliver(m)
+	}
+}
+
+func (t *Transport) answer(conn net.Conn, b []byte) error {
+	if err := conn.SetWriteDeadline(time.Now().Add(t.cfg.WriteTimeout)); err != nil {
+		return err
+	}
+	_, err := conn.Write(b)
+	return err
+}
+
+// keepAlive tells the sender that we live. A failed write closes the connection.
+func (t *Transport) keepAlive(conn net.Conn, done <-chan struct{}) {
+	ticker := time.NewTicker(t.cfg.KeepAlive)
+	defer ticker.Stop()
+	frame := wire.AppendKeepAlive(nil)
+	for {
+		select {
+		case <-done:
+			return
+		case <-ticker.C:
+			if err := t.answer(conn, frame); err != nil {
+				_ = conn.Close()
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package wal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"raftlab/node/internal/vfs"
+	"raftlab/raft"
+)
+
+// model is what a log must hold after a crash: the state after some batch, none of those before the
+// last one that Sync has acknowledged.
+type model struct {
+	states []Recovered // after each batch
+	synced int         // states[synced] and later ones may be found
+}
+
+func (m *model) now() Recovered { return m.states[len(m.states)-1] }
+
+// find returns which state was found, or -1.
+func (m *model) find(got Recovered) int {
+	got.Torn = 0
+	for i := len(m.states) - 1; i >= m.synced; i-- {
+		if equal(m.states[i], got) {
+			return i
+		}
+	}
+	return -1
+}
+
+func equal(a, b Recovered) bool {
+	return a.Identity == b.Identity && a.HardState == b.HardState && a.Base == b.Base && a.Torn == b.Torn &&
+		slices.EqualFunc(a.Entries, b.Entries, func(x, y raft.Entry) bool {
+			return x.Index == y.Index && x.Term == y.Term && x.Type == y.Type && bytes.Equal(x.Data, y.Data)
+		})
+}
+
+// step draws one call and makes it on the log and the model.
+func (m *model) step(rng *rand.Rand, l *Log) error {
+	next := m.now()
+	next.Entries = slices.Clone(next.Entries)
+	switch last := len(next.Entries); {
+	case rng.IntN(20) == 0 && next.Identity.Cluster == 0:
+		next.Identity.Cluster = raft.ClusterID(rng.Uint64() | 1)
+		m.states = append(m.states, next)
+		return l.SetCluster(next.Identity.Cluster)
+	case rng.IntN(3) > 0:
+		var hs *raft.HardState
+		if rng.IntN(3) == 0 {
+			next.HardState = raft.HardState{Term: next.HardState.Term + 1, Vote: raft.ID(rng.IntN(5))}
+			hs = &next.HardState
+		}
+		first := last + 1
+		if rng.IntN(4) == 0 {
+			first = 1 + rng.IntN(last+1)
+		}
+		var data []string
+		for range rng.IntN(4) {
+			data = append(data, strings.Repeat(string(rune('a'+rng.IntN(26))), rng.IntN(1<<rng.IntN(12))))
+		}
+		es := entries(next.HardState.Term+1, raft.Index(first), data...)
+		if len(es) > 0 {
+			next.Entries = append(next.Entries[:first-1], es...)
+		}
+		if len(next.Entries) == 0 {
+			next.Entries = nil
+		}
+		m.states = append(m.states, next)
+		return l.Append(hs, es)
+	}
+	if err := l.Sync(); err != nil {
+		return err
+	}
+	m.synced = len(m.states) - 1
+	return nil
+}
+
+func TestCrashAtEveryStepKeepsWhatWasSynced(t *testing.T) {
+	for seed := range uint64(40) {
+		for _, o := range []options{small, tiny} {
+			crashRun(t, fmt.Sprintf("seed %d, options %+v", seed, o), rand.New(rand.NewPCG(seed, uint64(o.segment))), o, 30, 3)
+		}
+	}
+}
+
+// crashRun makes calls; before every step that they take on the disk, and at the end, it looks at what
+// a crash would leave. generations: a log that comes out of a crash runs on and is crashed again.
+func crashRun(t *testing.T, what string, rng *rand.Rand, o options, calls, generations int) {
+	t.Helper()
+	disk := vfs.NewMem()
+	m := &model{}
+	created := false
+	look := func() {
+		t.Helper()
+		after := disk.CrashClone(rng)
+		l, got, err := openLog(after, dir, o)
+		if errors.Is(err, ErrNotExist) && !created {
+			_, err = create(after, dir, self, o)
+			must(t, err)
+			return
+		}
+		if err != nil {
+			t.Fatalf("%s: after %d batches, %d synced: %v", what, len(m.states), m.synced, err)
+		}
+		if created && m.find(got) < 0 {
+			t.Fatalf("%s: after %d batches, %d synced, recovered %v", what, len(m.states), m.synced, got)
+		}
+		must(t, l.lock.Close())
+	}
+	fsys := vfs.Hook{FS: disk, Before: func(vfs.Op, string) error { look(); return nil }}
+	id := self
+	id.Cluster = 0
+	l, err := create(fsys, dir, id, o)
+	must(t, err)
+	created = true
+	m.states = []Recovered{{Identity: id}}
+	for range generations {
+		for range calls {
+			if err := m.step(rng, l); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+		look()
+		if rng.IntN(2) == 0 {
+			must(t, l.write())      // handed to the kernel, not synced: a killed process leaves it,
+			must(t, l.lock.Close()) // and what the next one reads must be durable from then on
+		} else {
+			disk.Crash(rng)
+		}
+		var got Recovered
+		if l, got, err = openLog(fsys, dir, o); err != nil { // crashes during the repair are looked at too
+			t.Fatalf("%s: %v", what, err)
+		}
+		i := m.find(got)
+		if i < 0 {
+			t.Fatalf("%s: recovered %v", what, got)
+		}
+		m.states, m.synced = m.states[i:i+1], 0
+	}
+}
+
+// The checker above must be able to fail: a log that forgets its fsync is found.
+func TestTheCrashCheckerFindsALogThatDoesNotSync(t *testing.T) {
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		disk := vfs.NewMem()
+		l, err := create(disk, dir, self, small)
+		must(t, err)
+		l.file = lyingFile{l.file}
+		m := &model{states: []Recovered{{Identity: self}}}
+		for range 20 {
+			must(t, m.step(rng, l))
+		}
+		disk.Crash(rng)
+		if _, got, err := openLog(disk, dir, small); err == nil && m.find(got) < 0 {
+			return
+		}
+	}
+	t.Fatal("not found in 50 seeds")
+}
+
+type lyingFile struct{ vfs.File }
+
+func (lyingFile) Sync() error { return nil }
