@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"time"
+
+	"raftlab/node/internal/api"
+	"raftlab/node/internal/driver"
+	"raftlab/node/internal/wal"
+)
+
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// dialer reaches other members: directly, or through an HTTP CONNECT proxy (RFC 9110 §9.3.6), which is how
+// the lab gets between local processes.
+func dialer(proxy string) dialFunc {
+	direct := (&net.Dialer{Timeout: 3 * time.Second}).DialContext
+	if proxy == "" {
+		return direct
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := direct(ctx, network, proxy)
+		if err != nil {
+			return nil, err
+		}
+		stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+		reader, err := connect(conn, address)
+		if !stop() && err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("dial %s through proxy %s: %w", address, proxy, err)
+		}
+		return bufferedConn{conn, reader}, nil
+	}
+}
+
+func connect(conn net.Conn, address string) (*bufio.Reader, error) {
+	if _, err := fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", address, address); err != nil {
+		return nil, err
+	}
+	reader := bufio.NewReader(conn)
+	reply, err := http.ReadResponse(reader, &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		return nil, err
+	}
+	if reply.StatusCode != http.StatusOK {
+		return nil, errors.New(reply.Status)
+	}
+	return reader, nil
+}
+
+// bufferedConn reads what the proxy sent behind its reply first.
+type bufferedConn struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func (c bufferedConn) Read(b []byte) (int, error) { return c.reader.Read(b) }
+
+// askIdentity asks the node at the address who it is.
+func askIdentity(ctx context.Context, address string, client *http.Client) (api.Identity, error) {
+	var id api.Identity
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/__pyraft/identity", nil)
+	if err != nil {
+		return id, err
+	}
+	reply, err := client.Do(request)
+	if err != nil {
+		return id, err
+	}
+	defer reply.Body.Close()
+	if reply.StatusCode != http.StatusOK {
+		return id, fmt.Errorf("it answered %s", reply.Status)
+	}
+	return id, json.NewDecoder(io.LimitReader(reply.Body, 1<<16)).Decode(&id)
+}
+
+// askCluster waits until the member to join answers and belongs to a cluster.
+func askCluster(ctx context.Context, o options, dial dialFunc) (api.Identity, error) {
+	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	ctx, cancel := context.WithTimeout(ctx, o.joinTimeout)
+	defer cancel()
+	for {
+		id, err := askIdentity(ctx, o.join, client)
+		if err == nil && id.Cluster != "" {
+			return id, nil
+		}
+		if err == nil {
+			err = errors.New("it belongs to no cluster yet")
+		}
+		if !pause(ctx) {
+			return id, fmt.Errorf("--join %s: no member of a cluster answers there (tried for %v): %w; start it first, or leave --join out to start a new cluster", o.join, o.joinTimeout, err)
+		}
+	}
+}
+
+// sameCluster refuses to join another cluster than the one that the data directory is of. That nobody
+// answers is no reason: the member knows its cluster already.
+func sameCluster(ctx context.Context, o options, dial dialFunc, mine wal.Identity, logger *slog.Logger) error {
+	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	id, err := askIdentity(ctx, o.join, client)
+	switch {
+	case err != nil:
+		logger.Info("this member has joined before, so it goes on without an answer to --join", "join", o.join, "error", err)
+	case id.Cluster != "" && id.Cluster != mine.Cluster.String():
+		return fmt.Errorf("--join %s: that is cluster %s, but the data directory %s is of cluster %v; join a member of that one, or choose another --data", o.join, id.Cluster, o.data, mine.Cluster)
+	}
+	return nil
+}
+
+// joinCluster asks to be a member until it is a voter. It returns nil at once for a member that is one.
+func joinCluster(ctx context.Context, o options, node *driver.Node, logger *slog.Logger) error {
+	if o.join == "" {
+		return nil
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: dialer(o.peerProxy), DisableKeepAlives: true}}
+	ctx, cancel := context.WithTimeout(ctx, o.joinTimeout)
+	defer cancel()
+	var last error
+	for {
+		s := node.Status()
+		if s.Configuration.IsVoter(s.ID) {
+			logger.Info("is a voting member", "voters", s.Configuration.Voters())
+			return nil
+		}
+		refused, err := askToJoin(ctx, o, client)
+		if refused {
+			return fmt.Errorf("--join %s: %w", o.join, err)
+		}
+		if err != nil && ctx.Err() == nil {
+			last = err
+		}
+		if !pause(ctx) {
+			return fmt.Errorf("--join %s: not a member after %v: %w", o.join, o.joinTimeout, last)
+		}
+	}
+}
+
+// askToJoin asks once. Refused means that asking again is of no use.
+func askToJoin(ctx context.Context, o options, client *http.Client) (refused bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 12*time.Second)
+	defer cancel()
+	url := "http://" + o.join + "/__pyraft/peer/" + o.advertise + "?timeout=10s"
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, url, http.NoBody)
+	if err != nil {
+		return true, err
+	}
+	reply, err := client.Do(request)
+	if err != nil {
+		return false, err
+	}
+	defer reply.Body.Close()
+	if reply.StatusCode == http.StatusOK {
+		return false, nil
+	}
+	var body struct{ Error, Message string }
+	if err := json.NewDecoder(io.LimitReader(reply.Body, 1<<16)).Decode(&body); err != nil {
+		return false, fmt.Errorf("it answered %s", reply.Status)
+	}
+	again := reply.Header.Get("Retry-After") != "" || reply.StatusCode >= 500
+	return !again, errors.New(body.Message)
+}
+
+// pause waits a moment that no two members choose alike. It reports false when ctx is over.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(100*time.Millisecond + rand.N(200*time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

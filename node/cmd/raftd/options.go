@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// options is the command line of serve.
+type options struct {
+	host      string
+	port      int
+	listen    string // host:port
+	advertise string // host:port at which other members reach this one
+	data      string
+	join      string
+
+	heartbeat, election, tick time.Duration
+	joinTimeout               time.Duration
+
+	notLeader string
+	peerProxy string
+	logFormat string
+	logLevel  slog.Level
+}
+
+const usage = `raftd runs one member of a cluster.
+
+  raftd --host 127.0.0.1 --port 8000                        start a cluster of one
+  raftd --host 127.0.0.1 --port 8001 --join 127.0.0.1:8000  join it
+  raftd health [--ready] [--url URL]                        ask a member how it is
+  raftd version
+
+`
+
+// parse parses flags quietly: --help prints the usage, anything wrong is a usageError in one sentence.
+func parse(flags *flag.FlagSet, args []string, stdout io.Writer) error {
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
+		flags.SetOutput(stdout)
+		flags.PrintDefaults()
+		return err
+	case err != nil:
+		return usageError{errors.New(strings.Replace(err.Error(), "provided but not defined", "not known", 1))}
+	case flags.NArg() > 0:
+		return usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0))}
+	}
+	return nil
+}
+
+func parseOptions(args []string, stdout io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("raftd", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&o.host, "host", "127.0.0.1", "`address` to listen on and to be reached at")
+	flags.IntVar(&o.port, "port", 8000, "`port` to listen on and to be reached at")
+	flags.StringVar(&o.listen, "listen", "", "`host:port` to listen on, where it differs from --host and --port")
+	flags.StringVar(&o.advertise, "advertise", "", "`host:port` at which other members reach this one, where it differs")
+	flags.StringVar(&o.data, "data", "", "`directory` of this member's log (default raftd-data/HOST-PORT)")
+	flags.StringVar(&o.join, "join", "", "`host:port` of any member of a cluster to join; without it, and without data, a new cluster starts")
+	flags.DurationVar(&o.joinTimeout, "join-timeout", 30*time.Second, "how long to try to join")
+	flags.DurationVar(&o.heartbeat, "heartbeat", 50*time.Millisecond, "time between a leader's heartbeats")
+	flags.DurationVar(&o.election, "election", 500*time.Millisecond, "least silence of the leader before an election")
+	flags.StringVar(&o.notLeader, "not-leader", "forward", "what a follower does with a write: `forward` or redirect")
+	flags.StringVar(&o.peerProxy, "peer-proxy", "", "`host:port` of an HTTP CONNECT proxy for connections to other members")
+	flags.StringVar(&o.logFormat, "log", "text", "`format` of the log: text or json")
+	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "least `level` that is logged: debug, info, warn or error")
+	if err := parse(flags, args, stdout); err != nil {
+		return o, err
+	}
+	return o, o.validate()
+}
+
+// validate completes the options and names the first that cannot be used.
+func (o *options) validate() error {
+	bad := func(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+	if o.port < 1 || o.port > 65535 {
+		return bad("--port %d must be from 1 to 65535", o.port)
+	}
+	if o.listen == "" {
+		o.listen = net.JoinHostPort(o.host, strconv.Itoa(o.port))
+	}
+	if _, _, err := net.SplitHostPort(o.listen); err != nil {
+		return bad("--listen %q must be host:port", o.listen)
+	}
+	if o.advertise == "" {
+		o.advertise = o.listen
+	}
+	host, port, err := net.SplitHostPort(o.advertise)
+	if err != nil || port == "" {
+		return bad("--advertise %q must be host:port", o.advertise)
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		return bad("no one can dial %s; say with --advertise host:port where other members reach this one", o.advertise)
+	}
+	if _, _, err := net.SplitHostPort(o.join); o.join != "" && err != nil {
+		return bad("--join %q must be host:port", o.join)
+	}
+	if o.join == o.advertise {
+		return bad("--join %s is this member's own address; leave --join out to start a new cluster", o.join)
+	}
+	if _, _, err := net.SplitHostPort(o.peerProxy); o.peerProxy != "" && err != nil {
+		return bad("--peer-proxy %q must be host:port", o.peerProxy)
+	}
+	if o.notLeader != "forward" && o.notLeader != "redirect" {
+		return bad("--not-leader %q must be forward or redirect", o.notLeader)
+	}
+	if o.logFormat != "text" && o.logFormat != "json" {
+		return bad("--log %q must be text or json", o.logFormat)
+	}
+	// Ten ticks to a heartbeat would be as good; five keep the loop idle more.
+	o.tick = o.heartbeat / 5
+	if o.tick < time.Millisecond {
+		return bad("--heartbeat %v must be at least 5ms", o.heartbeat)
+	}
+	if o.election < 3*o.heartbeat {
+		return bad("--election %v must be at least three times --heartbeat %v, or one lost heartbeat deposes a leader", o.election, o.heartbeat)
+	}
+	if o.data == "" {
+		o.data = filepath.Join("raftd-data", strings.NewReplacer(":", "-", "[", "", "]", "").Replace(o.advertise))
+	}
+	return nil
+}
+
+func (o *options) logger(w io.Writer) *slog.Logger {
+	h := &slog.HandlerOptions{Level: o.logLevel}
+	if o.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, h))
+	}
+	return slog.New(slog.NewTextHandler(w, h))
+}

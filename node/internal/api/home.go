@@ -1,0 +1,137 @@
+package api
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+)
+
+// homeKeysMax bounds the keys of GET /. The seed shows all data there.
+const homeKeysMax = 100
+
+type homeReply struct {
+	statusReply
+	FirstKeys []string `json:"first_keys"`
+	// KeysCapped says that there are more; GET /v1/kv lists them.
+	KeysCapped bool `json:"keys_capped"`
+}
+
+// home shows this member as it sees itself: a page, JSON or text, as Accept asks.
+func (s *Server) home(x *exchange) *failure {
+	entries, more, _ := s.store.List("", "", homeKeysMax)
+	reply := homeReply{statusReply: s.describe(), FirstKeys: make([]string, len(entries)), KeysCapped: more}
+	for i, e := range entries {
+		reply.FirstKeys[i] = e.Key
+	}
+	x.Header().Set("Vary", "Accept")
+	accept := x.r.Header.Get("Accept")
+	switch {
+	case strings.Contains(accept, "text/html"):
+		return s.homePage(x, reply)
+	case strings.Contains(accept, typeJSON):
+		s.json(x, http.StatusOK, reply)
+	default:
+		s.text(x, http.StatusOK, homeText(reply))
+	}
+	return nil
+}
+
+func homeText(r homeReply) string {
+	var b strings.Builder
+	line := func(label string, format string, args ...any) {
+		fmt.Fprintf(&b, "%-10s "+format+"\n", append([]any{label}, args...)...)
+	}
+	leader := "none known"
+	if r.Leader != nil {
+		leader = *r.Leader
+	}
+	line("node", "%s at %s", r.ID, r.Address)
+	line("role", "%s", r.roleWords())
+	line("term", "%d", r.Term)
+	line("leader", "%s", leader)
+	line("commit", "%d", r.Commit)
+	line("applied", "%d", r.Applied)
+	line("last", "%d", r.Last)
+	line("snapshot", "%d", r.Snapshot)
+	line("quorum", "%d of %d voters", r.Quorum, len(r.Voters))
+	for _, p := range r.Peers {
+		line("peer", "%s", p.words())
+	}
+	line("keys", "%d", r.Keys)
+	for _, key := range r.FirstKeys {
+		line("", "%q", key) // quoted: a key may hold what a terminal would obey
+	}
+	if r.KeysCapped {
+		line("", "... the first %d only; curl http://%s/v1/kv lists all", homeKeysMax, r.Address)
+	}
+	fmt.Fprintf(&b, "\ntry\n  curl -fsS -X PUT http://%[1]s/keyx -H 'Content-Type: application/json' -d '{\"key\":\"value\"}'\n"+
+		"  curl -fsS http://%[1]s/keyx\n  curl -fsS -X DELETE http://%[1]s/keyx\n"+
+		"  curl -fsS http://%[1]s/__pyraft/status\n  curl -fsS http://%[1]s/readyz?verbose\n", r.Address)
+	return b.String()
+}
+
+func (r statusReply) roleWords() string {
+	if r.Learner {
+		return r.Role + " (learner, no vote yet)"
+	}
+	return r.Role
+}
+
+func (p peerReply) words() string {
+	words := p.ID + " at " + p.Address
+	if p.Learner {
+		words += ", learner"
+	}
+	if p.Leader {
+		words += ", leader"
+	}
+	if p.Self {
+		words += ", this one"
+	}
+	if p.State != "" {
+		words += fmt.Sprintf(", %s, match %d, next %d", p.State, p.Match, p.Next)
+	}
+	if p.Active != nil && !*p.Active {
+		words += ", silent"
+	}
+	return words
+}
+
+//go:embed home.html
+var homeHTML string
+
+//go:embed home.css
+var homeCSS string
+
+// The page is static and reads nothing from elsewhere: no script can run on it, whatever a key is called.
+var (
+	homeTemplate = template.Must(template.New("home").Funcs(template.FuncMap{
+		"peer": peerReply.words,
+	}).Parse(homeHTML))
+	homePolicy = func() string {
+		sum := sha256.Sum256([]byte(homeCSS))
+		return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	}()
+)
+
+func (s *Server) homePage(x *exchange, r homeReply) *failure {
+	var page bytes.Buffer
+	err := homeTemplate.Execute(&page, struct {
+		homeReply
+		RoleWords string
+		CSS       template.CSS
+		Most      int
+	}{r, r.roleWords(), template.CSS(homeCSS), homeKeysMax})
+	if err != nil {
+		panic(fmt.Sprintf("api: home page: %v", err))
+	}
+	x.Header().Set("Content-Security-Policy", homePolicy)
+	x.Header().Set("Referrer-Policy", "no-referrer")
+	s.body(x, http.StatusOK, "text/html; charset=utf-8", page.Bytes())
+	return nil
+}

@@ -1,0 +1,213 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"raftlab/node/internal/driver"
+	"raftlab/node/internal/kv"
+	"raftlab/raft"
+)
+
+// await makes the local state fit for the read: linearizable by ReadIndex, which any member can do, and
+// not older than min_index. It returns early with answered if it has redirected.
+func (s *Server) await(x *exchange, p parameters) (answered bool, f *failure) {
+	if !p.stale && s.redirects(x, p) {
+		if s.node.Status().Role != raft.Leader {
+			return true, s.sendToLeader(x)
+		}
+	}
+	if p.stale && p.minIndex == 0 {
+		return false, nil
+	}
+	ctx, cancel := p.deadline(x.r)
+	defer cancel()
+	if !p.stale {
+		if _, err := s.node.ReadIndex(ctx); err != nil {
+			return false, readFailed(err)
+		}
+	}
+	if p.minIndex > 0 {
+		if err := s.node.WaitApplied(ctx, p.minIndex); err != nil {
+			f := readFailed(err)
+			if f.code == "timeout" {
+				f = unavailable("behind", "this member has applied %d and min_index is %d; try again, or ask another", s.store.Applied(), p.minIndex)
+			}
+			return false, f
+		}
+	}
+	return false, nil
+}
+
+// position names the place in the log that a reply speaks of, and the leader as far as it is known.
+func (s *Server) position(h http.Header, index raft.Index, term raft.Term, leader string) {
+	values := [2]string{strconv.FormatUint(uint64(index), 10), strconv.FormatUint(uint64(term), 10)}
+	h["Raft-Index"] = values[0:1:1]
+	h["Raft-Term"] = values[1:2:2]
+	if leader != "" {
+		h["Raft-Leader"] = []string{leader}
+	}
+}
+
+var (
+	linearizable = []string{"linearizable"}
+	stale        = []string{"stale"}
+)
+
+// readPosition is position for reads, which also say how much they can be trusted.
+func (s *Server) readPosition(x *exchange, p parameters, at kv.Position) {
+	status := s.node.Status()
+	h := x.Header()
+	s.position(h, at.Index, at.Term, status.LeaderAddress)
+	h["Raft-Consistency"] = linearizable
+	if p.stale {
+		h["Raft-Consistency"] = stale
+		h["Raft-Last-Contact-Ms"] = []string{lastContact(status)}
+	}
+}
+
+// lastContact is how old a stale read may be, in milliseconds since the leader was heard: 0 on the leader,
+// -1 if it was never heard.
+func lastContact(status driver.Status) string {
+	if status.LeaderContact < 0 {
+		return "-1"
+	}
+	return strconv.FormatInt(status.LeaderContact.Milliseconds(), 10)
+}
+
+func (s *Server) readKey(x *exchange, key string) *failure {
+	p, f := known(ofRead).parse(x.r)
+	if f == nil {
+		f = checkReadConditions(x.r.Header)
+	}
+	if f != nil {
+		return f
+	}
+	if answered, f := s.await(x, p); f != nil || answered {
+		return f
+	}
+	item, ok, at := s.store.Get(key)
+	s.readPosition(x, p, at)
+	h := x.Header()
+	if ok {
+		h["Etag"] = []string{etag(item.ModIndex)}
+	}
+	switch {
+	case matchFails(x.r.Header, ok, item.ModIndex):
+		return conditionFailed(ok, item.ModIndex)
+	case !ok:
+		return refuse(http.StatusNotFound, "key_not_found", "no such key")
+	case notModified(x.r.Header, item.ModIndex):
+		x.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	s.body(x, http.StatusOK, item.ContentType, item.Value)
+	return nil
+}
+
+func conditionFailed(exists bool, current raft.Index) *failure {
+	if !exists {
+		return refuse(http.StatusPreconditionFailed, "condition_failed", "the condition does not hold: the key does not exist")
+	}
+	return refuse(http.StatusPreconditionFailed, "condition_failed", "the condition does not hold: the key was last written at %d", current)
+}
+
+func (s *Server) putKey(x *exchange, key string, emptyAllowed bool) *failure {
+	if x.r.Header.Get("Content-Range") != "" {
+		return refuse(http.StatusBadRequest, "bad_body", "Content-Range: a value cannot be written in parts") // RFC 9110 §14.5
+	}
+	contentType, f := storedType(x.r.Header)
+	if f != nil {
+		return f
+	}
+	c := kv.Command{Op: kv.Put, Key: key, ContentType: contentType}
+	p, f := prepareWrite(x, &c)
+	if f != nil {
+		return f
+	}
+	if s.redirects(x, p) && s.node.Status().Role != raft.Leader {
+		return s.sendToLeader(x) // before the body is asked for with 100 Continue
+	}
+	if c.Value, f = readValue(x); f == nil {
+		f = checkValue(c.Value, contentType, emptyAllowed)
+	}
+	if f != nil {
+		return f
+	}
+	return s.write(x, c, p)
+}
+
+func (s *Server) deleteKey(x *exchange, key string) *failure {
+	c := kv.Command{Op: kv.Delete, Key: key} // a body has no meaning here, and none is forwarded
+	p, f := prepareWrite(x, &c)
+	if f != nil {
+		return f
+	}
+	return s.write(x, c, p)
+}
+
+// prepareWrite reads everything but the body: parameters and conditions.
+func prepareWrite(x *exchange, c *kv.Command) (parameters, *failure) {
+	p, f := known(ofWrite).parse(x.r)
+	if f == nil {
+		f = writeConditions(c, x.r.Header)
+	}
+	switch {
+	case f != nil:
+	case p.stale:
+		f = refuse(http.StatusBadRequest, "bad_parameter", `consistency="stale": is for reads; a write is always linearizable`)
+	case x.r.Header.Get("Idempotency-Key") != "":
+		// Ignoring it would break what it promises: that a retry is not done twice.
+		f = refuse(http.StatusBadRequest, "not_supported", "Idempotency-Key is not supported yet; make a retry safe with If-Match or If-None-Match: *")
+	}
+	return p, f
+}
+
+// write proposes the command here if this member leads, and has it carried to the leader if not. All that
+// is wrong with the request was found before, at the member that was asked.
+func (s *Server) write(x *exchange, c kv.Command, p parameters) *failure {
+	ctx, cancel := p.deadline(x.r)
+	defer cancel()
+	if s.node.Status().Role != raft.Leader {
+		return s.passOn(ctx, x, p, c.Value)
+	}
+	command, err := c.AppendBinary(make([]byte, 0, c.Size()))
+	if err != nil {
+		panic(fmt.Sprintf("api: own command refused: %v", err))
+	}
+	applied, err := s.node.Propose(ctx, command)
+	if err != nil {
+		if lostLeadership(err) {
+			return s.passOn(ctx, x, p, c.Value) // certainly not proposed here
+		}
+		return writeFailed(ctx, err)
+	}
+	result, ok := applied.Result.(kv.Result)
+	if !ok {
+		panic(fmt.Sprintf("api: command %d applied with result %T", applied.Index, applied.Result))
+	}
+	return s.written(x, c, applied, result)
+}
+
+// written answers with what the state machine decided.
+func (s *Server) written(x *exchange, c kv.Command, applied driver.Applied, result kv.Result) *failure {
+	h := x.Header()
+	s.position(h, applied.Index, applied.Term, s.node.Status().LeaderAddress)
+	if result.Current != 0 {
+		h["Etag"] = []string{etag(result.Current)}
+	}
+	switch {
+	case result.Err != nil:
+		panic(fmt.Sprintf("api: own command %d refused: %v", applied.Index, result.Err))
+	case result.ConditionFailed():
+		return conditionFailed(result.Existed, result.Current)
+	case c.Op == kv.Delete:
+		s.body(x, http.StatusOK, typeJSON, deleteReply)
+	default:
+		s.body(x, http.StatusOK, typeJSON, putReply(c.Value, c.ContentType))
+	}
+	return nil
+}
+
+var deleteReply = []byte("{\"status\":\"ok\",\"value\":null}\n")

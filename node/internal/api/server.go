@@ -1,0 +1,221 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/julienschmidt/httprouter"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"raftlab/node/internal/kv"
+)
+
+// Config of a Server. Node and Store are required.
+type Config struct {
+	Node  Node
+	Store *kv.Store
+	// Dial reaches other members: to forward to the leader, and to ask a joiner who it is. Default: net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Stream serves GET /__pyraft/stream, on which the peers' messages come in. Without it the route is not there.
+	Stream http.Handler
+	// NotLeader says what a follower does with what needs the leader: "forward" (default) or "redirect".
+	NotLeader string
+	// InFlightMax bounds the requests for keys that are served at once. Default 4096.
+	InFlightMax int
+	Logger      *slog.Logger           // default: slog.Default()
+	Collectors  []prometheus.Collector // of other parts of the member, for /metrics
+	Version     string                 // for /version
+}
+
+// Time limits of a request, and of a connection.
+const (
+	timeoutDefault = 5 * time.Second
+	timeoutMax     = 60 * time.Second
+	// net/http ends a handler's context when the read deadline of its connection passes, so the deadlines of
+	// the server are longer than any request may take.
+	connectionTimeout = timeoutMax + 15*time.Second
+	headerTimeout     = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	headerBytesMax    = 32 << 10
+)
+
+// Server answers the requests of clients and of other members.
+type Server struct {
+	node        Node
+	store       *kv.Store
+	stream      http.Handler
+	system      *httprouter.Router
+	forward     *forwarder
+	origin      *http.CrossOriginProtection
+	metrics     *metrics
+	log         *slog.Logger
+	servedBy    []string // our address, ready for a header
+	version     string
+	redirect    bool
+	inFlightMax int64
+
+	inFlight atomic.Int64
+	draining atomic.Bool
+}
+
+// New returns a server, or says which field of the configuration is wrong.
+func New(c Config) (*Server, error) {
+	if c.Node == nil || c.Store == nil {
+		return nil, errors.New("api: Config needs a Node and a Store")
+	}
+	if c.NotLeader != "" && c.NotLeader != "forward" && c.NotLeader != "redirect" {
+		return nil, fmt.Errorf("api: NotLeader %q must be forward or redirect", c.NotLeader)
+	}
+	if c.InFlightMax < 0 {
+		return nil, fmt.Errorf("api: InFlightMax %d must not be negative", c.InFlightMax)
+	}
+	if c.InFlightMax == 0 {
+		c.InFlightMax = 4096
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{}).DialContext
+	}
+	s := &Server{
+		node: c.Node, store: c.Store, stream: c.Stream, log: c.Logger, version: c.Version,
+		redirect:    c.NotLeader == "redirect",
+		servedBy:    []string{c.Node.Status().Address},
+		forward:     newForwarder(c.Dial),
+		origin:      http.NewCrossOriginProtection(),
+		inFlightMax: int64(c.InFlightMax),
+	}
+	var err error
+	if s.metrics, err = newMetrics(c.Node, c.Store, c.Collectors); err != nil {
+		return nil, err
+	}
+	s.system = s.routes()
+	return s, nil
+}
+
+// HTTPServer returns a server with the time limits and the header limit of a member; the caller gives it
+// a listener. A hijacked stream is not concerned by the limits: net/http clears its deadlines.
+func (s *Server) HTTPServer() *http.Server {
+	return &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       connectionTimeout,
+		WriteTimeout:      connectionTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headerBytesMax,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+}
+
+// Drain makes the member not ready and refuses new requests for keys with 503, so that clients go elsewhere
+// while those under way end. Call it before http.Server.Shutdown.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Close ends the idle connections to other members.
+func (s *Server) Close() { s.forward.transport.CloseIdleConnections() }
+
+// exchange is one request and its reply. It remembers what the log line and the metrics need.
+type exchange struct {
+	http.ResponseWriter
+	r      *http.Request
+	id     string // X-Request-ID
+	route  string // label of the metrics
+	code   int    // 0 until the header is written
+	failed string // code of the failure
+}
+
+func (x *exchange) WriteHeader(code int) {
+	if x.code == 0 {
+		x.code = code
+	}
+	x.ResponseWriter.WriteHeader(code)
+}
+
+func (x *exchange) Write(b []byte) (int, error) {
+	if x.code == 0 {
+		x.code = http.StatusOK
+	}
+	return x.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// Header values that are the same in every reply. net/http does not write to them.
+var (
+	noSniff = []string{"nosniff"}
+	noStore = []string{"no-store"} // a cache between client and member would answer with old values
+)
+
+// ServeHTTP gives every request an id, headers, a metric and a log line.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == streamPath && s.stream != nil && r.Method == http.MethodGet {
+		s.stream.ServeHTTP(w, r) // it takes the connection over: no wrapper, no time limit
+		return
+	}
+	began := time.Now()
+	x := &exchange{ResponseWriter: w, r: r, id: requestID(r.Header), route: "none"}
+	h := w.Header()
+	h["X-Request-Id"] = []string{x.id}
+	h["X-Content-Type-Options"] = noSniff
+	h["Cache-Control"] = noStore
+	h["Raft-Served-By"] = s.servedBy
+	defer s.finish(x, began)
+	if err := s.origin.Check(r); err != nil {
+		s.fail(x, refuse(http.StatusForbidden, "cross_origin", "a page of another site may not write here"))
+		return
+	}
+	s.dispatch(x)
+}
+
+// finish turns a panic into a 500, then counts and logs.
+func (s *Server) finish(x *exchange, began time.Time) {
+	if p := recover(); p != nil {
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		s.log.Error("bug in a handler", "request_id", x.id, "method", x.r.Method, "path", x.r.URL.EscapedPath(), "panic", p, "stack", string(debug.Stack()))
+		if x.code != 0 {
+			panic(http.ErrAbortHandler) // half a reply must not look like a whole one
+		}
+		s.fail(x, &failure{status: http.StatusInternalServerError, code: "bug", unknown: true,
+			message: "this is a bug of the server; it is not known whether the request was done"})
+	}
+	took := time.Since(began)
+	s.metrics.observe(x.route, x.r.Method, x.code, took)
+	if s.log.Enabled(x.r.Context(), slog.LevelDebug) {
+		s.log.Debug("request", "request_id", x.id, "method", x.r.Method, "path", x.r.URL.EscapedPath(), "code", x.code,
+			"failure", x.failed, "took", took, "from", x.r.RemoteAddr, "forwarded", x.r.Header.Get("Raft-Forwarded") != "")
+	}
+}
+
+// body answers with bytes. To HEAD it says how many there would be.
+func (s *Server) body(x *exchange, status int, contentType string, body []byte) {
+	h := x.Header()
+	h["Content-Type"] = []string{contentType}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	x.WriteHeader(status)
+	if x.r.Method != http.MethodHead {
+		x.Write(body) // an error means that the client is gone
+	}
+}
+
+// text answers with lines for a person.
+func (s *Server) text(x *exchange, status int, lines string) {
+	x.Header().Set("Content-Length", strconv.Itoa(len(lines)))
+	x.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	x.WriteHeader(status)
+	if x.r.Method != http.MethodHead {
+		io.WriteString(x, lines)
+	}
+}
