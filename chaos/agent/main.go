@@ -1,0 +1,118 @@
+// Command agent cuts links inside one container's network namespace. It runs in a side-car that shares
+// the namespace of a member and has NET_ADMIN, and everything it does is in one nftables table of its own, so heal
+// leaves no trace and touches nothing else. The counters are the kernel's: what they say was dropped was dropped.
+//
+//	agent wait                          idle until SIGTERM: process 1 of the side-car
+//	agent cut --peer IP[/in|/out] ...   drop packets from (in) or to (out) a peer, or both
+//	agent counters                      the rules in force and what each has dropped, as JSON
+//	agent heal                          remove the table
+//	agent check                         can this kernel do all of this here?
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/google/nftables"
+)
+
+// Exit codes: 0 done, 1 the kernel refused, 3 it cannot do this here, 64 usage.
+func main() {
+	err := run(os.Args[1:], os.Stdout)
+	if err == nil {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "agent: %v\n", err)
+	switch {
+	case errors.Is(err, errUsage):
+		os.Exit(64)
+	case errors.Is(err, errUnsupported):
+		os.Exit(3)
+	}
+	os.Exit(1)
+}
+
+// errUnsupported says that no cut will ever work in this container on this kernel.
+var errUnsupported = errors.New("links cannot be cut here")
+
+var errUsage = errors.New("usage: agent wait | cut --peer IP[/in|/out] ... | counters | heal | check")
+
+func run(args []string, stdout io.Writer) error {
+	if len(args) == 0 {
+		return errUsage
+	}
+	command, args := args[0], args[1:]
+	if command != "cut" && len(args) > 0 {
+		return fmt.Errorf("%s takes no arguments: %w", command, errUsage)
+	}
+	if command == "wait" {
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+		<-signals
+		return nil
+	}
+	var drops []Drop
+	if command == "cut" {
+		var err error
+		if drops, err = parseDrops(args); err != nil {
+			return err
+		}
+	}
+	conn, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("open netlink: %w", explain(err))
+	}
+	switch command {
+	case "cut":
+		return cut(conn, drops)
+	case "counters":
+		counters, err := readCounters(conn)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(stdout).Encode(counters)
+	case "heal":
+		return heal(conn)
+	case "check":
+		return check(conn)
+	}
+	return fmt.Errorf("unknown command %q: %w", command, errUsage)
+}
+
+// parseDrops reads --peer flags.
+func parseDrops(args []string) ([]Drop, error) {
+	var drops []Drop
+	flags := flag.NewFlagSet("cut", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.Func("peer", "IP, IP/in or IP/out", func(text string) error {
+		ip, direction, _ := strings.Cut(text, "/")
+		addr, err := netip.ParseAddr(ip)
+		if err != nil || !addr.Is4() {
+			return fmt.Errorf("%q is not an IPv4 address", ip)
+		}
+		switch direction {
+		case in, out:
+			drops = append(drops, Drop{Peer: addr, Direction: direction})
+		case "", "both":
+			drops = append(drops, Drop{Peer: addr, Direction: in}, Drop{Peer: addr, Direction: out})
+		default:
+			return fmt.Errorf("direction %q is none of in, out and both", direction)
+		}
+		return nil
+	})
+	if err := flags.Parse(args); err != nil {
+		return nil, fmt.Errorf("cut: %w: %w", err, errUsage)
+	}
+	if flags.NArg() > 0 || len(drops) == 0 {
+		return nil, fmt.Errorf("cut needs --peer and nothing else: %w", errUsage)
+	}
+	return drops, nil
+}

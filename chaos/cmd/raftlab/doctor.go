@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"raftlab/chaos"
+)
+
+const doctorTimeout = 30 * time.Second
+
+// finding is one line of the doctor's table.
+type finding struct {
+	check  string
+	found  string
+	effect string // what follows for runs
+	mend   string // empty where nothing is wrong
+	fatal  bool   // no containers can be run
+}
+
+func doctorCommand(stdout io.Writer) *cobra.Command {
+	var image, out string
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "What this machine can run, and how to mend what it cannot",
+		Long:  "Prints what was found, what follows from it, and how to mend it. Exit code 3 where containers cannot be run.",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			ctx, cancel := context.WithTimeout(context.Background(), doctorTimeout)
+			defer cancel()
+			return diagnose(ctx, stdout, image, out)
+		},
+	}
+	c.Flags().StringVar(&image, "image", defaultImage, "image of a member")
+	c.Flags().StringVar(&out, "out", "runs", "directory in which run directories are made")
+	return c
+}
+
+func diagnose(ctx context.Context, stdout io.Writer, image, out string) error {
+	host := inContainer() // before harness/docker sets the environment for testcontainers
+	findings := append(engine(ctx, image), kernel(), fuse(), host, disk(out))
+	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "CHECK\tFOUND\tWHAT FOLLOWS\tHOW TO MEND")
+	code := chaos.ExitPass
+	for _, f := range findings {
+		if f.mend == "" {
+			f.mend = "-"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.check, f.found, f.effect, f.mend)
+		if f.fatal {
+			code = chaos.ExitEnvironment
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if code != chaos.ExitPass {
+		fmt.Fprintln(stdout, "containers cannot be run as things are; `raftlab run --backend process` needs none of it")
+		return exit{code: code}
+	}
+	return nil
+}
+
+// kernel looks for netem, which delays and reorders packets. Nothing that ships needs it.
+func kernel() finding {
+	f := finding{check: "netem", effect: "no fault of this version needs it"}
+	var uts unix.Utsname
+	release := "unknown"
+	if unix.Uname(&uts) == nil {
+		release = unix.ByteSliceToString(uts.Release[:])
+	}
+	loaded, _ := os.ReadFile("/proc/modules")
+	if bytes.Contains(loaded, []byte("sch_netem ")) {
+		f.found = "loaded, kernel " + release
+		return f
+	}
+	for _, list := range []string{"modules.dep", "modules.builtin"} {
+		text, err := os.ReadFile("/lib/modules/" + release + "/" + list)
+		if err == nil && bytes.Contains(text, []byte("sch_netem.ko")) {
+			f.found = "available, kernel " + release
+			return f
+		}
+	}
+	f.found = "not found, kernel " + release
+	return f
+}
+
+func fuse() finding {
+	f := finding{check: "/dev/fuse", effect: "no fault of this version needs it"}
+	switch _, err := os.Stat("/dev/fuse"); {
+	case err == nil:
+		f.found = "present"
+	case errors.Is(err, os.ErrNotExist):
+		f.found = "absent"
+	default:
+		f.found = err.Error()
+	}
+	return f
+}
+
+// inContainer notes what misleads testcontainers: where /.dockerenv exists it takes the gateway of the bridge
+// for the host, although the engine may be local.
+func inContainer() finding {
+	f := finding{check: "/.dockerenv", found: "absent", effect: "testcontainers finds the host by itself"}
+	if _, err := os.Stat("/.dockerenv"); err != nil {
+		return f
+	}
+	f.found, f.effect = "present", "testcontainers would take the bridge's gateway for the host"
+	const override = "TESTCONTAINERS_HOST_OVERRIDE"
+	if host := os.Getenv(override); host != "" {
+		f.effect += fmt.Sprintf("; %s=%s is set", override, host)
+		return f
+	}
+	f.mend = fmt.Sprintf("raftlab sets %s=localhost itself; set it for other programs", override)
+	return f
+}
+
+// diskMin is what a few runs with their logs and data need.
+const diskMin = 1 << 30
+
+func disk(out string) finding {
+	f := finding{check: "free disk", effect: "enough for many runs"}
+	at := out
+	var stat unix.Statfs_t
+	for unix.Statfs(at, &stat) != nil {
+		if at == "." {
+			f.found, f.effect = "unknown", "a full disk ends a run"
+			return f
+		}
+		at = "."
+	}
+	free := stat.Bavail * uint64(stat.Bsize)
+	f.found = fmt.Sprintf("%.1f GiB", float64(free)/(1<<30))
+	if free < diskMin {
+		f.effect, f.mend = "a run may end with a full disk", fmt.Sprintf("free space, or use --out on another disk; old runs are below %s", strings.TrimSuffix(out, "/"))
+	}
+	return f
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"raftlab/chaos"
+	"raftlab/chaos/mutants"
+)
+
+func listCommand(stdout io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "Scenarios, and mutants that they must convict",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(table, "SCENARIO\tWHAT IT DOES")
+			for _, s := range chaos.Scenarios {
+				fmt.Fprintf(table, "%s\t%s\n", s.Name, s.Shows)
+			}
+			all, err := mutants.All()
+			if err != nil {
+				return environment("%w", err)
+			}
+			fmt.Fprintln(table, "\nMUTANT\tBREAKS\tSEEN IN")
+			for _, m := range all {
+				fmt.Fprintf(table, "%s\t%s\t%s\n", m.ID, m.Breaks, m.Seen)
+			}
+			return table.Flush()
+		},
+	}
+}
+
+func versionCommand(stdout io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "What this program was built from",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(stdout, "raftlab %s, %s, %s/%s\n", revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}
+
+// revision is the commit that the program was built from, as far as the build recorded it.
+func revision() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	commit, dirty := "", ""
+	for _, setting := range info.Settings {
+		switch {
+		case setting.Key == "vcs.revision":
+			commit = setting.Value
+		case setting.Key == "vcs.modified" && setting.Value == "true":
+			dirty = "+changes"
+		}
+	}
+	if commit == "" {
+		return info.Main.Version
+	}
+	return commit[:min(len(commit), 12)] + dirty
+}

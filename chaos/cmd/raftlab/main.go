@@ -1,0 +1,83 @@
+// Command raftlab breaks clusters on purpose and judges, with evidence, what their clients saw.
+//
+//	raftlab run [SCENARIO]     one run: exit code 0 PASS, 1 FAIL, 2 UNKNOWN, 3 the environment
+//	raftlab list               scenarios and mutants
+//	raftlab doctor             what this machine can run, and how to mend what it cannot
+//	raftlab clean              removes what an interrupted run has left
+//
+// Every error is one line on stderr. 64 is the exit code for bad usage, 130 for an interrupted run, which has
+// still healed what it broke and written its report.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"raftlab/chaos"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// exit is an error that carries the exit code of the program.
+type exit struct {
+	code int
+	err  error // nil where everything has been said already
+}
+
+func (e exit) Error() string { return e.err.Error() }
+func (e exit) Unwrap() error { return e.err }
+
+func usage(format string, args ...any) error {
+	return exit{chaos.ExitUsage, fmt.Errorf(format, args...)}
+}
+
+func environment(format string, args ...any) error {
+	return exit{chaos.ExitEnvironment, fmt.Errorf(format, args...)}
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	root := command(stdout)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.Execute()
+	var known exit
+	switch {
+	case err == nil:
+		return chaos.ExitPass
+	case !errors.As(err, &known):
+		// Cobra's own errors are all about how it was called; ours carry their code.
+		known = exit{chaos.ExitUsage, err}
+	}
+	if known.err != nil {
+		fmt.Fprintf(stderr, "raftlab: %s\n", oneLine(known.err))
+	}
+	return known.code
+}
+
+// oneLine keeps the first paragraph of what libraries say on several.
+func oneLine(err error) string {
+	text, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n\n")
+	return strings.Join(strings.Fields(strings.ReplaceAll(text, "\n", "; ")), " ")
+}
+
+func command(stdout io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "raftlab",
+		Short:         "Break a cluster on purpose, and judge with evidence what its clients saw",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return usage("say what to do: run, list, doctor, clean or version (raftlab --help explains)")
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(runCommand(stdout), listCommand(stdout), doctorCommand(stdout), cleanCommand(stdout), versionCommand(stdout))
+	return root
+}

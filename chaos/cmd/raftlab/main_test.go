@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"raftlab/chaos"
+	"raftlab/chaos/mutants"
+)
+
+// lab is the built program, and raftd lies beside it.
+var lab string
+
+func TestMain(m *testing.M) {
+	code, err := build(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func build(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "raftlab-test-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	root, err := mutants.ModuleRoot(".")
+	if err != nil {
+		return 1, err
+	}
+	lab = filepath.Join(dir, "raftlab")
+	for path, pkg := range map[string]string{lab: "./chaos/cmd/raftlab", filepath.Join(dir, "raftd"): raftdPackage} {
+		cmd := exec.Command("go", "build", "-o", path, pkg)
+		cmd.Dir = root
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return 1, fmt.Errorf("go build %s: %w: %s", pkg, err, said)
+		}
+	}
+	return m.Run(), nil
+}
+
+// invoked is what one call of the program did.
+type invoked struct {
+	code           int
+	stdout, stderr string
+	took           time.Duration
+}
+
+func invoke(t *testing.T, env []string, args ...string) invoked {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), lab, args...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	began := time.Now()
+	err := cmd.Run()
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) {
+		t.Fatal(err)
+	}
+	return invoked{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), time.Since(began)}
+}
+
+func TestBadInputIsOneClearSentenceAndTheRightExitCode(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.txt")
+	if err := os.WriteFile(bad, []byte("seed 1\nat 1s crsh leader for 2s\nend 5s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	noDocker := []string{"DOCKER_HOST=unix:///nonexistent/docker.sock"}
+	for _, c := range []struct {
+		args string
+		env  []string
+		code int
+		want string
+	}{
+		{"", nil, chaos.ExitUsage, "run, list, doctor, clean or version"},
+		{"rnu", nil, chaos.ExitUsage, `unknown command "rnu"`},
+		{"--frobnicate", nil, chaos.ExitUsage, "unknown flag: --frobnicate"},
+		{"run --frobnicate", nil, chaos.ExitUsage, "unknown flag: --frobnicate"},
+		{"run defualt", nil, chaos.ExitUsage, "use one of default, partition-leader, kill-leader, pause-follower"},
+		{"run default kill-leader", nil, chaos.ExitUsage, "one scenario, not 2"},
+		{"run --seed x", nil, chaos.ExitUsage, `--seed "x" is not a whole number`},
+		{"run --seed -1", nil, chaos.ExitUsage, `--seed "-1" is not a whole number`},
+		{"run --seed 99999999999999999999", nil, chaos.ExitUsage, "is not a whole number from 0 to 2^63-1"},
+		{"run --nodes 2", nil, chaos.ExitUsage, "--nodes 2 must be from 3 to 9"},
+		{"run --nodes many", nil, chaos.ExitUsage, `invalid argument "many"`},
+		{"run --clients 0", nil, chaos.ExitUsage, "--clients 0 must be from 1"},
+		{"run --keys 0", nil, chaos.ExitUsage, "--keys 0 must be from 1"},
+		{"run --rate 0", nil, chaos.ExitUsage, "--rate 0 must be above 0"},
+		{"run --rate NaN", nil, chaos.ExitUsage, "--rate NaN must be above 0"},
+		{"run --backend podman", nil, chaos.ExitUsage, "none of auto, docker, process"},
+		{"run --mutant locl-read", nil, chaos.ExitUsage, "use one of local-read"},
+		{"run --mutant local-read --binary /bin/true --backend process", nil, chaos.ExitUsage, "not both"},
+		{"run --schedule /nonexistent", nil, chaos.ExitUsage, "no such file"},
+		{"run --schedule " + bad, nil, chaos.ExitUsage, `line 2: chaos: fault "crsh" is not known; use partition, crash, pause`},
+		{"run default --schedule " + bad, nil, chaos.ExitUsage, "not both"},
+		{"run --backend process --binary /nonexistent", nil, chaos.ExitEnvironment, "does not exist"},
+		{"run --backend process --binary /etc/passwd", nil, chaos.ExitEnvironment, "is not a program"},
+		{"run --backend process --out /proc/runs", nil, chaos.ExitEnvironment, "run directory"},
+		{"run --backend process --binary /bin/false", nil, chaos.ExitEnvironment, "n1 ended with code 1"},
+		{"run --mutant local-read --backend process", nil, chaos.ExitEnvironment, "not inside the source of raftlab"},
+		{"run --backend docker", noDocker, chaos.ExitEnvironment, "no Docker engine answered"},
+		{"list scenarios", nil, chaos.ExitUsage, "unknown command"},
+		{"doctor --jsno", nil, chaos.ExitUsage, "unknown flag"},
+		{"clean everything", nil, chaos.ExitUsage, "unknown command"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			got := invoke(t, c.env, strings.Fields(c.args)...)
+			if got.code != c.code || !strings.Contains(got.stderr, c.want) {
+				t.Errorf("exit %d, stderr %q; want exit %d with %q", got.code, got.stderr, c.code, c.want)
+			}
+			if strings.Count(got.stderr, "\n") != 1 || strings.Contains(got.stderr+got.stdout, "goroutine ") {
+				t.Errorf("stderr is not one line: %q", got.stderr)
+			}
+		})
+	}
+}
+
+func TestWithoutDockerItIsSaidInUnderASecond(t *testing.T) {
+	got := invoke(t, []string{"DOCKER_HOST=unix:///nonexistent/docker.sock"}, "run", "--backend", "docker")
+	if got.code != chaos.ExitEnvironment || got.took > time.Second {
+		t.Errorf("exit %d after %v: %s", got.code, got.took, got.stderr)
+	}
+}
+
+func TestADryRunPrintsAScheduleThatParses(t *testing.T) {
+	first := invoke(t, nil, "run", "--seed", "7", "--dry-run")
+	if first.code != 0 {
+		t.Fatal(first)
+	}
+	s, err := chaos.ParseSchedule(strings.NewReader(first.stdout))
+	if err != nil || s.Seed != 7 || len(s.Events) != 3 {
+		t.Errorf("%v, %v", s, err)
+	}
+	if again := invoke(t, nil, "run", "default", "--seed", "7", "--dry-run"); again.stdout != first.stdout {
+		t.Errorf("the same seed prints\n%s\nand\n%s", first.stdout, again.stdout)
+	}
+}
+
+func TestListNamesScenariosAndMutants(t *testing.T) {
+	got := invoke(t, nil, "list")
+	for _, want := range []string{"default", "partition-leader", "kill-leader", "pause-follower", "local-read", "LIN"} {
+		if got.code != 0 || !strings.Contains(got.stdout, want) {
+			t.Errorf("exit %d, no %s in:\n%s", got.code, want, got.stdout)
+		}
+	}
+}

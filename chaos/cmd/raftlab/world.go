@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"raftlab/harness"
+	"raftlab/harness/docker"
+	"raftlab/harness/process"
+	"raftlab/harness/systems/raftkv"
+)
+
+const startTimeout = 60 * time.Second
+
+// member says what will run and where, once it is known that it can.
+type member struct {
+	system  *raftkv.System
+	start   func(context.Context, *harness.Run) (world, error)
+	discard func() error // what was made for this run only; nil if nothing was
+}
+
+// world is a running cluster and who can say what is left of it.
+type world struct {
+	cluster   harness.Cluster
+	leftovers func(context.Context) ([]string, error)
+	discard   func() error // what is kept only of runs that did not pass
+}
+
+// choose settles on a backend. Where auto finds no Docker it says so in one line and takes processes; what
+// was asked for by name is never replaced by something else.
+func (o *options) choose(ctx context.Context, stdout io.Writer) (member, func(), error) {
+	if o.backend == "auto" {
+		o.backend = "docker"
+		if err := docker.Available(ctx); err != nil {
+			fmt.Fprintf(stdout, "no containers: %s; running on local processes with a relay per link\n", oneLine(err))
+			o.backend = "process"
+		}
+	}
+	scratch, err := os.MkdirTemp("", "raftlab-")
+	if err != nil {
+		return member{}, nil, environment("%w", err)
+	}
+	m := member{}
+	if o.backend == "docker" {
+		m, err = o.inContainers(ctx, scratch)
+	} else {
+		m, err = o.asProcesses(ctx, scratch)
+	}
+	cleanup := func() {
+		if m.system != nil {
+			m.system.Close()
+		}
+		if m.discard != nil {
+			if err := m.discard(); err != nil {
+				fmt.Fprintf(stdout, "left behind: %s\n", oneLine(err))
+			}
+		}
+		os.RemoveAll(scratch)
+	}
+	if err != nil {
+		cleanup()
+	}
+	return m, cleanup, err
+}
+
+func (o *options) asProcesses(ctx context.Context, scratch string) (member, error) {
+	binary, err := o.findBinary(ctx, scratch)
+	if err != nil {
+		return member{}, err
+	}
+	o.binary = binary
+	m := member{system: raftkv.New(raftkv.Options{Binary: binary})}
+	m.start = func(ctx context.Context, dir *harness.Run) (world, error) {
+		ctx, cancel := context.WithTimeout(ctx, startTimeout)
+		defer cancel()
+		data := dir.Path("data") // not nodes/, where the copies of the logs go
+		cluster, err := process.Start(ctx, m.system, process.Options{Nodes: o.nodes, Dir: data})
+		if err != nil {
+			return world{}, err
+		}
+		return world{
+			cluster:   cluster,
+			leftovers: func(ctx context.Context) ([]string, error) { return stillRunning(ctx, cluster) },
+			discard:   func() error { return os.RemoveAll(data) },
+		}, nil
+	}
+	return m, nil
+}
+
+// stillRunning names the members of a closed process cluster that have not ended.
+func stillRunning(ctx context.Context, c harness.Cluster) ([]string, error) {
+	var left []string
+	for _, place := range c.Places() {
+		p, err := c.Probe(ctx, place.Name)
+		if err != nil {
+			return nil, err
+		}
+		if p.State != harness.Exited {
+			left = append(left, fmt.Sprintf("%s (pid %d, %s)", place.Name, p.PID, p.State))
+		}
+	}
+	return left, nil
+}

@@ -1,0 +1,112 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"raftlab/harness"
+)
+
+// Outcome says what is known about whether a fault was in force.
+type Outcome string
+
+const (
+	Installed     Outcome = "installed"     // shown to have bitten, and to be gone
+	Skipped       Outcome = "skipped"       // certainly not in force: nothing was tested
+	Indeterminate Outcome = "indeterminate" // something that would show it is missing
+)
+
+// Evidence is what proves a fault. Only Installed earns coverage; anything else makes the run UNKNOWN and
+// names what is missing.
+type Evidence struct {
+	Outcome Outcome  `json:"outcome"`
+	Says    string   `json:"says,omitempty"`    // what was seen, in a few words
+	Missing []string `json:"missing,omitempty"` // what would have to be seen for Installed
+	Dropped uint64   `json:"dropped,omitempty"` // by this fault's own rules
+}
+
+// Observations are the readings around one fault, from the kernel or the engine, never from a member.
+type Observations struct {
+	World                 string
+	Before, During, After map[string]harness.Probe
+	Dropped               map[harness.Link]uint64 // counters of the rules in force, before they are removed
+	Left                  map[harness.Link]uint64 // rules that are still there after the undo
+	ApplyError, UndoError string
+	Unsupported           bool // the world said that it cannot do this at all
+}
+
+// unit is what a world counts where it cuts a link.
+func unit(world string) string {
+	if world == "process" {
+		return "chunks of bytes and connections"
+	}
+	return "packets"
+}
+
+// probe reads the process of each node. It goes on after an error, so that one member that cannot be probed
+// does not hide the others.
+func probe(ctx context.Context, c harness.Cluster, nodes []string) (map[string]harness.Probe, error) {
+	read := make(map[string]harness.Probe, len(nodes))
+	var failed []error
+	for _, node := range nodes {
+		p, err := c.Probe(ctx, node)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("probe %s: %w", node, err))
+			continue
+		}
+		read[node] = p
+	}
+	return read, errors.Join(failed...)
+}
+
+// findings collects what a judge finds missing.
+type findings struct {
+	missing []string
+	skipped []string
+}
+
+func (f *findings) require(ok bool, format string, args ...any) {
+	if !ok {
+		f.missing = append(f.missing, fmt.Sprintf(format, args...))
+	}
+}
+
+// judgeEdges checks what every family needs: each target ran before, the injection and its undo reported no
+// error, and each target runs again.
+func judgeEdges(nodes []string, o Observations) *findings {
+	f := &findings{}
+	for _, node := range nodes {
+		before, probed := o.Before[node]
+		f.require(probed, "%s could not be probed before", node)
+		// A pause aimed at a process that was killed already is no pause (openraft #1919).
+		if probed && before.State != harness.Running {
+			f.skipped = append(f.skipped, fmt.Sprintf("%s was %s before the fault", node, before.State))
+		}
+		after, probed := o.After[node]
+		f.require(probed, "%s could not be probed after", node)
+		f.require(!probed || after.State == harness.Running, "%s is %s after the undo", node, after.State)
+	}
+	if o.Unsupported {
+		f.skipped = append(f.skipped, o.ApplyError)
+		return f
+	}
+	f.require(o.ApplyError == "", "injection failed: %s", o.ApplyError)
+	f.require(o.UndoError == "", "undo failed: %s", o.UndoError)
+	return f
+}
+
+func (f *findings) evidence(says string, dropped uint64) Evidence {
+	e := Evidence{Outcome: Installed, Says: says, Dropped: dropped}
+	switch {
+	case len(f.skipped) > 0:
+		e.Outcome, e.Missing = Skipped, f.skipped
+	case len(f.missing) > 0:
+		e.Outcome, e.Missing = Indeterminate, f.missing
+	}
+	if e.Outcome != Installed {
+		e.Says = strings.Join(e.Missing, "; ")
+	}
+	return e
+}

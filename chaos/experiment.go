@@ -1,0 +1,345 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"raftlab/harness"
+	"raftlab/linearizability"
+)
+
+// Experiment runs one Schedule against one cluster and judges what was seen. It owns the cluster from the
+// moment Run is called: Run heals, closes it and checks that nothing is left, whatever happens on the way.
+type Experiment struct {
+	Scenario string
+	Schedule Schedule
+	System   harness.System
+	Cluster  harness.Cluster
+	Dir      *harness.Run
+
+	Clients int           // default 10
+	Keys    int           // default 10
+	Rate    float64       // operations per second over all clients, default 100
+	WarmUp  time.Duration // default 2 s
+	// Patience is how long the healed cluster may take to converge, and then to answer the final reads: 30 s.
+	Patience time.Duration
+
+	// Leftovers names what a closed cluster has left behind in this world, and removes it.
+	Leftovers func(context.Context) ([]string, error)
+	// Say prints one line of progress. It is called from one goroutine at a time.
+	Say func(line string)
+}
+
+const (
+	readyTimeout  = 60 * time.Second
+	leaderTimeout = 10 * time.Second
+	probeTimeout  = 10 * time.Second // of one probe, injection or undo: a hung engine must not starve the heal
+	closeTimeout  = 60 * time.Second
+	operationMax  = time.Second
+)
+
+// Window is one fault as it happened, on the clock of the history.
+type Window struct {
+	Fault    int           `json:"fault"` // number in the schedule, from 1
+	What     Fault         `json:"what"`
+	Nodes    []string      `json:"nodes"`
+	Leader   string        `json:"leader,omitempty"` // who led before
+	Term     uint64        `json:"term,omitempty"`
+	From     time.Duration `json:"from_ns"` // in force
+	To       time.Duration `json:"to_ns"`   // undo began
+	Quorum   bool          `json:"quorum"`  // a majority was left
+	Evidence Evidence      `json:"evidence"`
+}
+
+// HitLeader says whether the fault took the leader away, so that there must be an election.
+func (w Window) HitLeader() bool {
+	for _, node := range w.Nodes {
+		if node == w.Leader {
+			return true
+		}
+	}
+	return false
+}
+
+// Result is everything that a run has shown.
+type Result struct {
+	Verdict      Verdict
+	Interrupted  bool
+	Checks       []Check
+	Windows      []Window
+	Counts       linearizability.Counts
+	Served       Served
+	Observed     harness.Observed
+	Keys         int
+	Took         time.Duration
+	Leaderless   time.Duration // nobody led a majority
+	Unit         string        // what this world counts where it cuts a link
+	Linearizable linearizability.Report
+	Drawings     []string // of failing keys: paths, or why there is none
+}
+
+// ExitCode of the run: an interrupt is said as such, unless a violation was found before it.
+func (r Result) ExitCode() int {
+	if r.Interrupted && r.Verdict != Fail {
+		return ExitInterrupted
+	}
+	return r.Verdict.ExitCode()
+}
+
+// progress is the state of a run while it goes on, owned by the goroutine of Run.
+type progress struct {
+	Experiment
+	began     time.Time
+	recorder  *linearizability.Recorder
+	journal   *Journal
+	load      *harness.Load
+	workload  *harness.Registers
+	monitor   *harness.Monitor
+	announcer *announcer
+	saying    sync.Mutex
+	current   atomic.Pointer[Window] // the last fault that was put in force, for the announcer; never written to
+	result    Result
+
+	unrecorded error // of the journal
+}
+
+// Run returns an error only where nothing could be judged; then it is the environment's fault, or ours. When
+// ctx ends it schedules nothing more, but still heals, closes and judges.
+func (x Experiment) Run(ctx context.Context) (Result, error) {
+	x.defaults()
+	p := &progress{Experiment: x, began: time.Now()}
+	err := p.prepare(ctx)
+	if err == nil {
+		p.faults(ctx)
+		p.settle(ctx)
+	}
+	return p.finish(ctx, err)
+}
+
+func (x *Experiment) defaults() {
+	if x.Clients == 0 {
+		x.Clients = 10
+	}
+	if x.Keys == 0 {
+		x.Keys = 10
+	}
+	if x.Rate == 0 {
+		x.Rate = 100
+	}
+	if x.WarmUp == 0 {
+		x.WarmUp = 2 * time.Second
+	}
+	if x.Patience == 0 {
+		x.Patience = 30 * time.Second
+	}
+	if x.Say == nil {
+		x.Say = func(string) {}
+	}
+}
+
+// prepare ends with a cluster that has served every client for the warm-up.
+func (p *progress) prepare(ctx context.Context) (err error) {
+	if err := p.Schedule.Validate(); err != nil {
+		return err
+	}
+	ready, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := harness.AwaitReady(ready, p.Cluster, p.System); err != nil {
+		return err
+	}
+	header := linearizability.Header{Seed: int64(p.Schedule.Seed), Meta: map[string]string{
+		"scenario": p.Scenario, "system": p.System.Name(), "world": p.Cluster.World()}}
+	if p.recorder, err = linearizability.Create(p.Dir.Path("history.jsonl"), header); err != nil {
+		return err
+	}
+	if p.journal, err = CreateJournal(p.Dir.Path("faults.jsonl")); err != nil {
+		return err
+	}
+	p.workload, err = harness.NewRegisters(harness.RegistersConfig{Keys: p.Keys})
+	if err != nil {
+		return err
+	}
+	// The load and the monitor outlive an interrupt: what is in flight then must still be answered.
+	lasting := context.WithoutCancel(ctx)
+	p.load, err = harness.StartLoad(lasting, p.Cluster, p.System, harness.LoadConfig{
+		Seed: Random(p.Schedule.Seed, workloadStream).Uint64(), Clients: p.Clients, Rate: p.Rate,
+		Timeout: operationMax, Workload: p.workload, Recorder: p.recorder,
+	})
+	if err != nil {
+		return err
+	}
+	p.load.Phase("warm up")
+	p.monitor, err = harness.Watch(lasting, p.Cluster, p.System, harness.MonitorConfig{Now: p.recorder.Now})
+	if err != nil && !errors.Is(err, harness.ErrUnsupported) {
+		return err
+	}
+	p.announcer = p.announce()
+	p.wait(ctx, p.WarmUp)
+	return nil
+}
+
+// wait returns early when ctx ends.
+func (p *progress) wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func (p *progress) faults(ctx context.Context) {
+	start := time.Now()
+	random := Random(p.Schedule.Seed, targetStream)
+	for i, event := range p.Schedule.Events {
+		// One draw per event, used or not: what one fault hits must not depend on how the one before went.
+		choice := Random(random.Uint64(), targetStream)
+		p.wait(ctx, time.Until(start.Add(event.At)))
+		if ctx.Err() != nil {
+			return
+		}
+		w := Window{Fault: i + 1, What: event.Fault}
+		if err := p.resolve(ctx, event, &w, choice); err != nil {
+			w.Evidence = Evidence{Outcome: Skipped, Says: text(err), Missing: []string{text(err)}}
+			p.note(&w, Observed, nil, nil)
+			p.say("fault #%d %s skipped: %s", w.Fault, w.What, text(err))
+		} else {
+			p.breakIt(ctx, event, &w)
+		}
+		p.result.Windows = append(p.result.Windows, w)
+		p.load.Phase(fmt.Sprintf("after fault %d", w.Fault))
+	}
+	p.wait(ctx, time.Until(start.Add(p.Schedule.End)))
+}
+
+// breakIt runs one fault from its intent to its evidence. Nothing but the wait in the middle ends with ctx.
+func (p *progress) breakIt(ctx context.Context, event Event, w *Window) {
+	lasting := context.WithoutCancel(ctx)
+	var fault *Injected
+	prepared := bounded(lasting, func(ctx context.Context) (err error) {
+		fault, err = event.Fault.Prepare(ctx, p.Cluster, w.Nodes)
+		return err
+	})
+	if err := p.note(w, Intent, fault, prepared); err != nil {
+		// What is not on disk could not be cleaned up after us: leave it.
+		w.Evidence = Evidence{Outcome: Skipped, Says: text(err), Missing: []string{text(err)}}
+		return
+	}
+	p.load.Phase(fmt.Sprintf("fault %d", w.Fault))
+	applied := bounded(lasting, fault.Inject)
+	w.From = p.recorder.Now()
+	shown := *w
+	p.current.Store(&shown)
+	p.note(w, Applied, nil, applied)
+	p.say("fault #%d %s: %s%s", w.Fault, w.What, names(w.Nodes), led(*w))
+	if applied == nil {
+		p.wait(ctx, event.For)
+	}
+	observed := bounded(lasting, fault.Observe)
+	w.To = p.recorder.Now()
+	healed := bounded(lasting, fault.Undo)
+	p.note(w, Healed, nil, healed)
+	w.Evidence = fault.Evidence()
+	p.note(w, Observed, nil, observed)
+	p.say("heal  #%d %s: %s", w.Fault, w.Evidence.Outcome, w.Evidence.Says)
+}
+
+func (p *progress) note(w *Window, step Step, fault *Injected, failed error) error {
+	e := Entry{Step: step, Fault: w.Fault, At: p.recorder.Now(), Wall: time.Now().UTC(), What: w.What, Nodes: w.Nodes,
+		World: p.Cluster.World(), Error: text(failed)}
+	if fault != nil {
+		e.Processes = fault.seen.Before
+	}
+	if step == Observed {
+		e.Evidence = &w.Evidence
+	}
+	err := p.journal.Write(e)
+	p.unrecorded = errors.Join(p.unrecorded, err)
+	return err
+}
+
+// resolve finds whom the fault means now, and who leads.
+func (p *progress) resolve(ctx context.Context, event Event, w *Window, choice *rand.Rand) error {
+	v := View{Members: members(p.Cluster)}
+	if p.monitor != nil {
+		found, cancel := context.WithTimeout(ctx, leaderTimeout)
+		defer cancel()
+		node, status, err := harness.AwaitLeader(found, p.Cluster, p.System)
+		if err != nil {
+			return err
+		}
+		v.Leader, w.Leader, w.Term = node, node, status.Term
+	}
+	nodes, err := event.Fault.Target.Resolve(v, choice)
+	w.Nodes, w.Quorum = nodes, 2*(len(v.Members)-len(nodes)) > len(v.Members)
+	return err
+}
+
+// settle lets the healed cluster converge, and reads every key on every member.
+func (p *progress) settle(ctx context.Context) {
+	if ctx.Err() != nil {
+		p.say("interrupted: healed, nothing more is broken, what was recorded is judged")
+		p.result.Interrupted = true
+		return
+	}
+	p.load.Phase("healed")
+	if err := p.load.Stop(); err != nil {
+		p.add(Check{Name: "load", Verdict: Unknown, Looked: "clients", Reason: "the load ended early: " + text(err)})
+	}
+	p.add(p.converge(ctx))
+	p.add(p.readAll(ctx))
+	p.result.Interrupted = ctx.Err() != nil
+}
+
+func (p *progress) converge(ctx context.Context) Check {
+	c := Check{Name: "converged", Looked: fmt.Sprintf("applied index and state hash of %d members", len(p.Cluster.Places()))}
+	began := time.Now()
+	limited, cancel := context.WithTimeout(ctx, p.Patience)
+	defer cancel()
+	statuses, err := harness.AwaitConverged(limited, p.Cluster, p.System)
+	switch {
+	case err == nil:
+		status := statuses[p.Cluster.Places()[0].Name]
+		c.Verdict = Pass
+		p.say("healed: all %d members at index %s with hash %s after %v", len(statuses), thousands(status.Applied),
+			status.Hash, short(time.Since(began)))
+	case ctx.Err() != nil:
+		c.Verdict, c.Reason = Unknown, "interrupted"
+	case errors.Is(err, harness.ErrUnsupported):
+		c.Verdict, c.Reason = Unknown, text(err)
+	default:
+		c.Verdict, c.Reason = Fail, fmt.Sprintf("not within %v after everything was healed: %s", p.Patience, text(err))
+	}
+	return c
+}
+
+func (p *progress) readAll(ctx context.Context) Check {
+	keys := p.workload.Keys()
+	c := Check{Name: "final reads", Looked: fmt.Sprintf("%d keys on each of %d members", len(keys), len(p.Cluster.Places()))}
+	limited, cancel := context.WithTimeout(ctx, p.Patience)
+	defer cancel()
+	_, err := harness.ReadAll(limited, p.Cluster, p.System, p.recorder, keys, p.Clients, operationMax)
+	switch {
+	case err == nil && len(keys) > 0:
+		c.Verdict = Pass
+	case err == nil:
+		c.Verdict, c.Reason = Unknown, "no key was ever asked for"
+	case ctx.Err() == nil && errors.Is(err, harness.ErrNotInTime):
+		c.Verdict, c.Reason = Fail, fmt.Sprintf("not within %v after everything was healed: %s", p.Patience, text(err))
+	default:
+		c.Verdict, c.Reason = Unknown, text(err)
+	}
+	return c
+}
+
+func (p *progress) add(c Check) { p.result.Checks = append(p.result.Checks, c) }
+
+// bounded gives one step its own time, so that one that hangs cannot starve the ones that heal.
+func bounded(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return do(ctx)
+}

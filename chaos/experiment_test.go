@@ -1,0 +1,216 @@
+package chaos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"raftlab/chaos"
+	"raftlab/chaos/mutants"
+	"raftlab/harness"
+	"raftlab/harness/process"
+	"raftlab/harness/systems/raftkv"
+	"raftlab/linearizability"
+)
+
+// raftd is the real node, and mutant the one with the bug local-read in it.
+var raftd, mutant string
+
+func TestMain(m *testing.M) {
+	code, err := build(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func build(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "chaos-test-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	root, err := mutants.ModuleRoot(".")
+	if err != nil {
+		return 1, err
+	}
+	planted, err := mutants.Find("local-read")
+	if err != nil {
+		return 1, err
+	}
+	raftd, mutant = filepath.Join(dir, "raftd"), filepath.Join(dir, "mutant")
+	if err := errors.Join(mutants.GoBuild(context.Background(), root, raftd, "./node/cmd/raftd"),
+		planted.Build(context.Background(), root, mutant)); err != nil {
+		return 1, err
+	}
+	code := m.Run()
+	if code == 0 {
+		err = goleak.Find()
+	}
+	return code, err
+}
+
+// start runs five members of the binary as processes, ready for a schedule.
+func start(t *testing.T, binary, schedule string) chaos.Experiment {
+	t.Helper()
+	s, err := chaos.ParseSchedule(strings.NewReader(schedule))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := harness.CreateRun(t.TempDir(), "test", int64(s.Seed), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	system := raftkv.New(raftkv.Options{Binary: binary})
+	t.Cleanup(system.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cluster, err := process.Start(ctx, system, process.Options{Nodes: 5, Dir: dir.Path("data")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chaos.Experiment{
+		Scenario: "test", Schedule: s, System: system, Cluster: cluster, Dir: dir, WarmUp: 500 * time.Millisecond,
+		Leftovers: func(ctx context.Context) (left []string, err error) {
+			for _, node := range harness.Names(cluster) {
+				p, err := cluster.Probe(ctx, node)
+				if err != nil || p.State != harness.Exited {
+					left = append(left, fmt.Sprintf("%s %v %v", node, p.State, err))
+				}
+			}
+			return left, nil
+		},
+		Say: func(line string) { t.Log(line) },
+	}
+}
+
+func judged(t *testing.T, x chaos.Experiment) chaos.Result {
+	t.Helper()
+	result, err := x.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range append(result.Lines(), string(result.Verdict)+" "+result.Reason()) {
+		t.Log(line)
+	}
+	return result
+}
+
+func verdictOf(t *testing.T, r chaos.Result, check string) chaos.Check {
+	t.Helper()
+	for _, c := range r.Checks {
+		if c.Name == check {
+			return c
+		}
+	}
+	t.Fatalf("no check %q among %v", check, r.Checks)
+	return chaos.Check{}
+}
+
+func TestAnHonestClusterPassesWithEvidenceForEveryFault(t *testing.T) {
+	x := start(t, raftd, `seed 1
+at 100ms partition leader for 3s
+at 4s crash leader for 3s
+at 8s pause follower for 1.5s
+end 10s`)
+	result := judged(t, x)
+	if result.Verdict != chaos.Pass || result.ExitCode() != 0 {
+		t.Errorf("%s: %s", result.Verdict, result.Reason())
+	}
+	if len(result.Observed.Elections) < 3 || result.Dropped() == 0 {
+		t.Errorf("%d elections, %d dropped: two leaders were taken away", len(result.Observed.Elections), result.Dropped())
+	}
+	if err := x.WriteReport(result, chaos.About{Again: "raftlab run"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"run.json", "check.json", "summary.md", "history.jsonl", "faults.jsonl", "nodes/n1/log", "../latest/run.json"} {
+		if info, err := os.Stat(x.Dir.Path(name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if open, err := chaos.Unfinished(x.Dir.Path("faults.jsonl")); err != nil || len(open) > 0 {
+		t.Errorf("intents left open: %v, %v", open, err)
+	}
+}
+
+// The canary: reads answered from local memory must be found, or the PASS above is worth nothing.
+func TestTheLocalReadMutantIsConvicted(t *testing.T) {
+	x := start(t, mutant, "seed 1\nat 100ms partition leader for 4s\nend 5s")
+	result := judged(t, x)
+	c := verdictOf(t, result, "linearizable")
+	if result.Verdict != chaos.Fail || result.ExitCode() != 1 || c.Verdict != chaos.Fail {
+		t.Fatalf("%s: %s", result.Verdict, result.Reason())
+	}
+	// Where porcupine itself had given up, the message would say so.
+	byPorcupine := slices.ContainsFunc(result.Linearizable.Failing(), func(k linearizability.KeyReport) bool {
+		return k.Explanation != nil && k.Message == k.Explanation.Sentence
+	})
+	if !byPorcupine {
+		t.Errorf("no key was convicted by porcupine: %v", result.Linearizable.Failing())
+	}
+	if drawn, err := filepath.Glob(x.Dir.Path("linear-*.html")); err != nil || len(drawn) == 0 {
+		t.Errorf("no failing key was drawn: %v, %v", result.Drawings, err)
+	}
+}
+
+// sabotaged is a world whose cuts fail after they were asked for.
+type sabotaged struct{ *process.Cluster }
+
+func (sabotaged) Cut(context.Context, []harness.Link) error { return errors.New("nft: no such table") }
+
+// deaf is a world that cannot cut links at all.
+type deaf struct{ harness.Cluster }
+
+func TestAFaultThatCouldNotBeInjectedMakesTheRunUnknown(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil   func(harness.Cluster) harness.Cluster
+		outcome chaos.Outcome
+		want    string
+	}{
+		"failed":      {func(c harness.Cluster) harness.Cluster { return sabotaged{c.(*process.Cluster)} }, chaos.Indeterminate, "nft: no such table"},
+		"unsupported": {func(c harness.Cluster) harness.Cluster { return deaf{c} }, chaos.Skipped, "unsupported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := start(t, raftd, "seed 1\nat 100ms partition leader for 1s\nend 2s")
+			x.Cluster = c.spoil(x.Cluster)
+			result := judged(t, x)
+			proven := verdictOf(t, result, "every fault proven")
+			if result.Verdict != chaos.Unknown || proven.Verdict != chaos.Unknown || !strings.Contains(proven.Reason, c.want) {
+				t.Errorf("%s: %s", result.Verdict, result.Reason())
+			}
+			if got := result.Windows[0].Evidence.Outcome; got != c.outcome {
+				t.Errorf("the outcome is %s, want %s", got, c.outcome)
+			}
+		})
+	}
+}
+
+// crippled is a world in which a killed member cannot be started again.
+type crippled struct{ *process.Cluster }
+
+func (crippled) Start(context.Context, string) error { return errors.New("no space left on device") }
+
+func TestAMemberThatDoesNotComeBackIsAFailureOfLiveness(t *testing.T) {
+	x := start(t, raftd, "seed 1\nat 100ms crash follower for 1s\nend 1500ms")
+	x.Cluster, x.Patience = crippled{x.Cluster.(*process.Cluster)}, time.Second
+	result := judged(t, x)
+	for check, want := range map[string]chaos.Verdict{
+		"converged": chaos.Fail, "final reads": chaos.Fail, "every fault proven": chaos.Unknown, "linearizable": chaos.Pass,
+	} {
+		if c := verdictOf(t, result, check); c.Verdict != want {
+			t.Errorf("%s is %s (%s), want %s", check, c.Verdict, c.Reason, want)
+		}
+	}
+	if result.Verdict != chaos.Fail {
+		t.Errorf("%s: %s", result.Verdict, result.Reason())
+	}
+}

@@ -1,0 +1,193 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"time"
+
+	"raftlab/harness"
+	"raftlab/linearizability"
+)
+
+// finish stops what runs, closes the cluster and judges. It does not end with ctx: it is what an interrupt
+// must not skip.
+func (p *progress) finish(ctx context.Context, failed error) (Result, error) {
+	p.result.Interrupted = p.result.Interrupted || ctx.Err() != nil
+	ctx = context.WithoutCancel(ctx)
+	if p.load != nil {
+		if err := p.load.Stop(); err != nil && failed == nil {
+			failed = err
+		}
+	}
+	if p.announcer != nil {
+		p.announcer.end()
+	}
+	if p.monitor != nil {
+		p.result.Observed = p.monitor.Stop()
+	}
+	logs := bounded(ctx, func(ctx context.Context) error { return p.Dir.CollectLogs(ctx, p.Cluster) })
+	p.add(guarded("nothing left behind", func() Check { return p.close(ctx) }))
+	recorded := p.unrecorded
+	if p.recorder != nil {
+		recorded = p.recorder.Close()
+	}
+	if p.journal != nil {
+		recorded = errors.Join(recorded, p.journal.Close())
+	}
+	p.result.Leaderless, p.result.Unit = leaderless(p.result.Windows, p.result.Observed), unit(p.Cluster.World())
+	p.result.Took = time.Since(p.began)
+	if failed != nil {
+		p.result.Verdict = Environment
+		return p.result, failed
+	}
+	p.judge(ctx, logs, recorded)
+	return p.result, nil
+}
+
+// close ends the cluster and looks for what it left.
+func (p *progress) close(ctx context.Context) Check {
+	c := Check{Verdict: Pass, Looked: fmt.Sprintf("%d members after the cluster was closed", len(p.Cluster.Places()))}
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	if err := p.Cluster.Close(ctx); err != nil {
+		c.Verdict, c.Reason = Unknown, "close: "+text(err)
+		return c
+	}
+	if p.Leftovers == nil {
+		c.Verdict, c.Reason = Unknown, "nobody can say what this world leaves behind"
+		return c
+	}
+	left, err := p.Leftovers(ctx)
+	switch {
+	case err != nil:
+		c.Verdict, c.Reason = Unknown, text(err)
+	case len(left) > 0:
+		c.Verdict, c.Reason = Fail, fmt.Sprintf("left behind and removed now: %s", names(left))
+	}
+	return c
+}
+
+// judge runs every checker over what is in the run directory and in memory.
+func (p *progress) judge(ctx context.Context, logs, recorded error) {
+	r := &p.result
+	history, err := linearizability.ReadFile(p.Dir.Path("history.jsonl"))
+	if err = errors.Join(err, recorded); err != nil {
+		p.add(Check{Name: "records", Verdict: Unknown, Looked: "history.jsonl, faults.jsonl", Reason: text(err)})
+	}
+	r.Counts, r.Served, r.Keys = linearizability.Count(history.Operations), served(history.Operations), len(p.workload.Keys())
+	ended := r.Checks
+	r.Checks = nil
+	p.add(guarded("linearizable", func() Check { return p.linearizable(ctx, history) }))
+	for _, rule := range []harness.Rule{harness.OneLeaderPerTerm, harness.CommitMonotonic, harness.EqualStateHash} {
+		p.add(guarded(string(rule), func() Check { return invariant(rule, r.Observed) }))
+	}
+	r.Checks = append(r.Checks, ended...)
+	p.add(guarded("no panic in any log", func() Check { return noPanic(p.Dir, members(p.Cluster), logs) }))
+	p.add(guarded("every fault proven", func() Check { return faultsProven(r.Windows) }))
+	p.add(guarded("not vacuous", func() Check {
+		return notVacuous(len(p.Schedule.Events), r.Windows, history.Operations, r.Observed.Elections)
+	}))
+	verdicts := make([]Verdict, len(r.Checks))
+	for i, c := range r.Checks {
+		verdicts[i] = c.Verdict
+	}
+	r.Verdict = Worst(verdicts...)
+	if r.Interrupted {
+		r.Verdict = Worst(r.Verdict, Unknown)
+	}
+}
+
+// linearizable asks porcupine, key by key, and draws the keys that failed.
+func (p *progress) linearizable(ctx context.Context, history linearizability.History) Check {
+	report := linearizability.Check(ctx, history.Operations, linearizability.Options{})
+	p.result.Linearizable = report
+	c := Check{Verdict: Unknown, Looked: fmt.Sprintf("%s operations on %d keys in %v",
+		thousands(len(history.Operations)), len(report.Keys), short(report.Took))}
+	switch report.Verdict {
+	case linearizability.Pass:
+		c.Verdict = Pass
+		return c
+	case linearizability.Fail:
+		c.Verdict = Fail
+	}
+	c.Reason = report.Message
+	if failing := report.Failing(); len(failing) > 0 {
+		p.draw(ctx, history, failing)
+		c.Reason = fmt.Sprintf("%s: %s", failing[0].Key, failing[0].Message)
+		if more := len(failing) - 1; more > 0 {
+			c.Reason += fmt.Sprintf(" (and %d more keys)", more)
+		}
+	}
+	return c
+}
+
+// invariant reads what the monitor found. No finding over no sample is no pass.
+func invariant(rule harness.Rule, seen harness.Observed) Check {
+	answers := seen.Samples - seen.Failed
+	c := Check{Verdict: Pass, Looked: fmt.Sprintf("%s answers of members", thousands(answers))}
+	compared := answers
+	switch rule {
+	case harness.OneLeaderPerTerm:
+		compared = len(seen.Elections)
+		c.Looked += fmt.Sprintf(", %d terms with a leader", compared)
+	case harness.EqualStateHash:
+		compared = seen.Compared
+		c.Looked += fmt.Sprintf(", %s comparisons", thousands(compared))
+	}
+	if compared == 0 {
+		c.Verdict, c.Reason = Unknown, "there was nothing to compare"
+	}
+	for _, f := range seen.Findings {
+		if f.Rule == rule {
+			c.Verdict, c.Reason = Fail, fmt.Sprintf("at %v: %s", short(f.At), f.Text)
+			break
+		}
+	}
+	return c
+}
+
+// panicked matches how the Go runtime begins its last words.
+var panicked = regexp.MustCompile(`(?m)^.*(panic: |fatal error: ).*$`)
+
+func noPanic(dir *harness.Run, nodes []string, collected error) Check {
+	c := Check{Verdict: Pass}
+	bytes := 0
+	for _, node := range nodes {
+		log, err := os.ReadFile(dir.Path("nodes", node, "log"))
+		collected = errors.Join(collected, err)
+		bytes += len(log)
+		if line := panicked.Find(log); line != nil && c.Verdict == Pass {
+			c.Verdict, c.Reason = Fail, fmt.Sprintf("%s: %s", node, line)
+		}
+	}
+	c.Looked = fmt.Sprintf("logs of %d members, %s bytes", len(nodes), thousands(bytes))
+	if collected != nil && c.Verdict == Pass {
+		c.Verdict, c.Reason = Unknown, text(collected)
+	}
+	return c
+}
+
+// drawnKeysMax bounds the pictures: who has seen five need not see fifty.
+const drawnKeysMax = 5
+
+// draw makes a page for each failing key, with the faults above the operations. A page that cannot be made
+// changes no verdict; it is said in the report.
+func (p *progress) draw(ctx context.Context, history linearizability.History, failing []linearizability.KeyReport) {
+	var windows []linearizability.Window
+	for _, w := range p.result.Windows {
+		windows = append(windows, linearizability.Window{
+			Name: fmt.Sprintf("#%d %s", w.Fault, w.What), Detail: fmt.Sprintf("%s: %s", names(w.Nodes), w.Evidence.Says),
+			From: w.From, To: w.To,
+		})
+	}
+	for _, key := range failing[:min(len(failing), drawnKeysMax)] {
+		path, err := linearizability.DrawFile(ctx, p.Dir.Dir(), history.Operations, key.Key, windows, linearizability.Options{})
+		if err != nil {
+			path = text(err)
+		}
+		p.result.Drawings = append(p.result.Drawings, path)
+	}
+}

@@ -1,0 +1,104 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"raftlab/harness"
+)
+
+func TestAPanicInOneLogOfManyIsAFailure(t *testing.T) {
+	for name, c := range map[string]struct {
+		log       string
+		collected error
+		want      Verdict
+	}{
+		"quiet":             {"n2@3 leader: commit 17\n", nil, Pass},
+		"panic":             {"n2@3 leader: commit 17\npanic: raft: commit 18 beyond log 17\n\ngoroutine 1 [running]:\n", nil, Fail},
+		"runtime":           {"fatal error: concurrent map writes\n", nil, Fail},
+		"inside a log line": {`{"level":"ERROR","msg":"http: panic serving: panic: nil map"}` + "\n", nil, Fail},
+		"not collected":     {"", errors.New("engine gone"), Unknown},
+		"panic and more":    {"panic: x\n", errors.New("engine gone"), Fail},
+	} {
+		dir, err := harness.CreateRun(t.TempDir(), "test", 1, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for node, log := range map[string]string{"n1": "started\n", "n2": c.log} {
+			at, err := dir.Node(node)
+			if err == nil {
+				err = os.WriteFile(filepath.Join(at, "log"), []byte(log), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := noPanic(dir, []string{"n1", "n2"}, c.collected); got.Verdict != c.want {
+			t.Errorf("%s: got %+v, want %s", name, got, c.want)
+		}
+		if got := noPanic(dir, []string{"n1", "n2", "n3"}, nil); c.want == Pass && got.Verdict != Unknown {
+			t.Errorf("%s: a missing log is %+v", name, got)
+		}
+	}
+}
+
+func TestAnInvariantFailsOnAFindingAndPassesOnlyIfSomethingWasSeen(t *testing.T) {
+	rules := []harness.Rule{harness.OneLeaderPerTerm, harness.CommitMonotonic, harness.EqualStateHash}
+	seen := harness.Observed{Samples: 10, Failed: 2, Compared: 3, Elections: []harness.Election{{Term: 1, Node: "n1"}}}
+	for _, rule := range rules {
+		if c := invariant(rule, seen); c.Verdict != Pass {
+			t.Errorf("%s over an honest run: %+v", rule, c)
+		}
+		if c := invariant(rule, harness.Observed{Samples: 5, Failed: 5}); c.Verdict != Unknown {
+			t.Errorf("%s over no answer at all: %+v", rule, c)
+		}
+		for _, broken := range rules {
+			bad := seen
+			bad.Findings = []harness.Finding{{Rule: broken, Text: "n1 and n2 differ"}}
+			want := Pass
+			if broken == rule {
+				want = Fail
+			}
+			if c := invariant(rule, bad); c.Verdict != want {
+				t.Errorf("%s where %s is broken: %+v", rule, broken, c)
+			}
+		}
+	}
+}
+
+// closing is a cluster that can only be closed.
+type closing struct {
+	harness.Cluster
+	err error
+}
+
+func (closing) Places() []harness.Place       { return []harness.Place{{Name: "n1"}} }
+func (c closing) Close(context.Context) error { return c.err }
+
+func TestWhatAClusterLeavesBehindIsAFailure(t *testing.T) {
+	left := func(names []string, err error) func(context.Context) ([]string, error) {
+		return func(context.Context) ([]string, error) { return names, err }
+	}
+	for name, c := range map[string]struct {
+		closed    error
+		leftovers func(context.Context) ([]string, error)
+		want      Verdict
+		says      string
+	}{
+		"clean":         {nil, left(nil, nil), Pass, ""},
+		"a container":   {nil, left([]string{"container n1-agent"}, nil), Fail, "container n1-agent"},
+		"close failed":  {errors.New("engine gone"), left(nil, nil), Unknown, "engine gone"},
+		"not looked at": {nil, nil, Unknown, "nobody can say"},
+		"look failed":   {nil, left(nil, errors.New("engine gone")), Unknown, "engine gone"},
+	} {
+		p := &progress{Experiment: Experiment{Cluster: closing{err: c.closed}, Leftovers: c.leftovers}}
+		if got := p.close(t.Context()); got.Verdict != c.want || !strings.Contains(got.Reason, c.says) {
+			t.Errorf("%s: got %+v, want %s with %q", name, got, c.want, c.says)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+// Package mutants is the bug museum: mistakes that real consensus stores shipped, each planted in raftd by one
+// small patch. A patch is applied to a copy, never to the source that ships, and a lab that does not convict
+// the result has a hole.
+//
+// A mutant is one file, ID.patch: header lines (breaks, seen), a paragraph that says what the code does wrong
+// and which schedule shows it, and a unified diff against the module.
+package mutants
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+//go:embed *.patch
+var files embed.FS
+
+// ErrMutant is returned for an id that no mutant has.
+var ErrMutant = errors.New("mutants: mutant")
+
+// Mutant is one planted bug.
+type Mutant struct {
+	ID     string
+	Breaks string // the property: LIN, ES, LC, ...
+	Seen   string // where it was seen in the wild
+	Story  string // what is wrong, which schedule shows it, what breaks
+	Patch  Patch
+}
+
+// All lists the museum by id. A file that does not parse is a bug of ours: the error names it.
+func All() ([]Mutant, error) {
+	names, err := fs.Glob(files, "*.patch")
+	if err != nil {
+		return nil, err
+	}
+	var all []Mutant
+	for _, name := range names {
+		raw, err := files.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		m, err := parse(strings.TrimSuffix(name, ".patch"), string(raw))
+		if err != nil {
+			return nil, fmt.Errorf("mutants: %s: %w", name, err)
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// Find names the known ids where it finds none.
+func Find(id string) (Mutant, error) {
+	all, err := All()
+	if err != nil {
+		return Mutant{}, err
+	}
+	var known []string
+	for _, m := range all {
+		if m.ID == id {
+			return m, nil
+		}
+		known = append(known, m.ID)
+	}
+	return Mutant{}, fmt.Errorf("%w %q is not known; use one of %s", ErrMutant, id, strings.Join(known, ", "))
+}
+
+func parse(id, text string) (Mutant, error) {
+	m := Mutant{ID: id}
+	head, diff, found := strings.Cut(text, "\n--- ")
+	if !found {
+		return m, errors.New("there is no diff in it")
+	}
+	meta, story, _ := strings.Cut(head, "\n\n")
+	for line := range strings.Lines(meta) {
+		field, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch field {
+		case "breaks":
+			m.Breaks = value
+		case "seen":
+			m.Seen = value
+		default:
+			return m, fmt.Errorf("header %q is none of breaks, seen", field)
+		}
+	}
+	m.Story = strings.TrimSpace(story)
+	if m.Breaks == "" || m.Seen == "" || m.Story == "" {
+		return m, errors.New("it must say what it breaks, where it was seen, and its story")
+	}
+	var err error
+	m.Patch, err = ParsePatch("--- " + diff)
+	return m, err
+}
+
+// Build compiles raftd with the bug in it from the module at root, into out. It leaves root alone: go build
+// -overlay reads the patched copies from a directory that is removed afterwards.
+func (m Mutant) Build(ctx context.Context, root, out string) error {
+	return m.build(ctx, root, out, "./node/cmd/raftd")
+}
+
+func (m Mutant) build(ctx context.Context, root, out, pkg string) error {
+	copies, err := os.MkdirTemp("", "raftlab-mutant-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(copies)
+	replaced := make(map[string]string)
+	for i, file := range m.Patch {
+		original := filepath.Join(root, filepath.FromSlash(file.Path))
+		text, err := os.ReadFile(original)
+		if err != nil {
+			return fmt.Errorf("mutants: %s: %w", m.ID, err)
+		}
+		changed, err := file.Apply(string(text))
+		if err != nil {
+			return fmt.Errorf("mutants: %s: %w", m.ID, err)
+		}
+		patched := filepath.Join(copies, fmt.Sprintf("%d.go", i))
+		if err := os.WriteFile(patched, []byte(changed), 0o600); err != nil {
+			return err
+		}
+		replaced[original] = patched
+	}
+	overlay := filepath.Join(copies, "overlay.json")
+	raw, err := json.Marshal(map[string]any{"Replace": replaced})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(overlay, raw, 0o600); err != nil {
+		return err
+	}
+	return GoBuild(ctx, root, out, pkg, "-overlay", overlay)
+}
+
+// GoBuild compiles one package of the module at root as a static binary, so that it runs in an empty image.
+func GoBuild(ctx context.Context, root, out, pkg string, flags ...string) error {
+	args := append([]string{"build", "-trimpath", "-o", out}, flags...)
+	build := exec.CommandContext(ctx, "go", append(args, pkg)...)
+	build.Dir = root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w: %s", pkg, err, strings.TrimSpace(string(said)))
+	}
+	return nil
+}
+
+// ModuleRoot finds the source of raftlab from dir upwards.
+func ModuleRoot(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		mod, err := os.ReadFile(filepath.Join(at, "go.mod"))
+		if err == nil && strings.HasPrefix(string(mod), "module raftlab\n") {
+			return at, nil
+		}
+		if at == filepath.Dir(at) {
+			return "", fmt.Errorf("mutants: %s is not inside the source of raftlab; run this in a clone of it", dir)
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"raftlab/linearizability"
+)
+
+// About is what a report says of the run beside what happened in it.
+type About struct {
+	Argv     []string          `json:"argv"`
+	Again    string            `json:"again"` // the command that runs it again
+	Versions map[string]string `json:"versions"`
+	Options  map[string]any    `json:"options"`
+}
+
+// summary is run.json.
+type summary struct {
+	Verdict     Verdict       `json:"verdict"`
+	Reason      string        `json:"reason"`
+	Interrupted bool          `json:"interrupted,omitempty"`
+	Scenario    string        `json:"scenario"`
+	Seed        uint64        `json:"seed"`
+	Started     time.Time     `json:"started"`
+	World       string        `json:"world"`
+	System      string        `json:"system"`
+	Members     []string      `json:"members"`
+	Schedule    []string      `json:"schedule"` // as drawn from the seed
+	Took        time.Duration `json:"took_ns"`
+	Served      Served        `json:"served"`
+	Elections   int           `json:"elections"`
+	Dropped     uint64        `json:"packets_dropped"`
+	Leaderless  time.Duration `json:"without_leader_ns"`
+	About
+
+	Counts  linearizability.Counts `json:"operations"`
+	Windows []Window               `json:"faults"`
+}
+
+// WriteReport writes run.json, check.json, summary.md, the drawings of failing keys and the links. It writes what
+// it can, and returns every error.
+func (x Experiment) WriteReport(r Result, about About) error {
+	s := summary{
+		Verdict: r.Verdict, Reason: r.Reason(), Interrupted: r.Interrupted, Scenario: x.Scenario, Seed: x.Schedule.Seed,
+		Started: time.Now().Add(-r.Took).UTC().Truncate(time.Second), World: x.Cluster.World(), System: x.System.Name(), Members: members(x.Cluster),
+		Schedule: strings.Split(strings.TrimSpace(x.Schedule.String()), "\n"),
+		Took:     r.Took, Served: r.Served, Elections: len(r.Observed.Elections), Dropped: r.Dropped(),
+		Leaderless: r.Leaderless, About: about, Counts: r.Counts, Windows: r.Windows,
+	}
+	checks := map[string]any{"verdict": r.Verdict, "checks": r.Checks, "linearizable": r.Linearizable, "observed": r.Observed}
+	text := fmt.Sprintf("# %s: %s, seed %d\n\n%s\n\n```\n%s\n```\n\nRun again with `%s`.\n", r.Verdict, x.Scenario,
+		x.Schedule.Seed, r.Reason(), strings.Join(append(r.faultLines(), r.Lines()...), "\n"), about.Again)
+	return errors.Join(
+		x.Dir.WriteJSON("run.json", s),
+		x.Dir.WriteJSON("check.json", checks),
+		x.Dir.WriteFile("summary.md", []byte(text)),
+		x.Dir.Link(r.Verdict == Fail),
+	)
+}
+
+// Dropped counts what the rules of all partitions swallowed.
+func (r Result) Dropped() uint64 {
+	var total uint64
+	for _, w := range r.Windows {
+		total += w.Evidence.Dropped
+	}
+	return total
+}
+
+// Reason is why the verdict is what it is, in one line.
+func (r Result) Reason() string {
+	var why []string
+	for _, c := range r.Checks {
+		if c.Verdict == r.Verdict && c.Verdict != Pass {
+			why = append(why, fmt.Sprintf("%s: %s", c.Name, c.Reason))
+		}
+	}
+	if r.Interrupted {
+		why = append([]string{"interrupted before the end"}, why...)
+	}
+	switch {
+	case len(why) > 0:
+		return strings.Join(why, " · ")
+	case r.Verdict == Pass:
+		return fmt.Sprintf("%d keys linearizable over %s operations, %d faults proven, all members agree",
+			r.Keys, thousands(r.Counts.Operations), len(r.Windows))
+	}
+	return "nothing was judged"
+}
+
+// Lines is the end of the terminal output: counts, then each checker with what it looked at.
+func (r Result) Lines() []string {
+	lines := []string{fmt.Sprintf(
+		"ops %s  ok %s  failed %s  unknown %s   p50 %v  p99 %v   longest gap %v",
+		thousands(r.Counts.Operations), thousands(r.Counts.OK), thousands(r.Counts.Failed), thousands(r.Counts.Unknown),
+		short(r.Served.Median), short(r.Served.P99), short(r.Served.LongestGap)),
+		fmt.Sprintf("elections %d   dropped by the rules %s %s   without a leader %v   took %v",
+			len(r.Observed.Elections), thousands(r.Dropped()), r.Unit, short(r.Leaderless), short(r.Took)),
+	}
+	width := 0
+	for _, c := range r.Checks {
+		width = max(width, len(c.Name))
+	}
+	for _, c := range r.Checks {
+		line := fmt.Sprintf("check %-*s  %-7s  %s", width, c.Name, word(c.Verdict), c.Looked)
+		lines = append(lines, strings.TrimRight(line, " "))
+	}
+	for _, drawing := range r.Drawings {
+		lines = append(lines, "drawn "+drawing)
+	}
+	return lines
+}
+
+func word(v Verdict) string {
+	if v == Pass {
+		return "ok"
+	}
+	return string(v)
+}
+
+func (r Result) faultLines() []string {
+	var lines []string
+	for _, w := range r.Windows {
+		lines = append(lines, fmt.Sprintf("%6.1fs  fault #%d %s: %s%s for %v: %s: %s", w.From.Seconds(), w.Fault, w.What,
+			names(w.Nodes), led(w), short(w.To-w.From), w.Evidence.Outcome, w.Evidence.Says))
+	}
+	return lines
+}

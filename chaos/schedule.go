@@ -1,0 +1,147 @@
+package chaos
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Schedule says what is broken when. It is a pure function of a scenario and a seed; it prints as lines of
+// text that a person can edit, and parses back to the same value.
+//
+//	seed 7
+//	at 2.1s partition leader for 4.5s
+//	at 9.8s crash leader for 3.2s
+//	end 15s
+//
+// Offsets count from the end of the warm-up. In real time the seed fixes faults and targets, not the timing
+// of anything inside the members.
+type Schedule struct {
+	Seed   uint64 // picks the members for words such as follower
+	Events []Event
+	End    time.Duration // of the load, when everything is healed
+}
+
+// Event is one fault, in force from At for For.
+type Event struct {
+	At    time.Duration
+	For   time.Duration
+	Fault Fault
+}
+
+// ErrSchedule is wrapped by every error about a schedule; the text names the line and the rule.
+var ErrSchedule = errors.New("chaos: schedule")
+
+func (e Event) String() string { return fmt.Sprintf("at %v %s for %v", e.At, e.Fault, e.For) }
+
+func (s Schedule) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d\n", s.Seed)
+	for _, e := range s.Events {
+		fmt.Fprintln(&b, e)
+	}
+	fmt.Fprintf(&b, "end %v\n", s.End)
+	return b.String()
+}
+
+// Validate names the first rule that s breaks.
+func (s Schedule) Validate() error {
+	if len(s.Events) == 0 {
+		return fmt.Errorf("%w: no fault: a run in which nothing happens shows nothing", ErrSchedule)
+	}
+	free := time.Duration(0)
+	for i, e := range s.Events {
+		if err := e.validate(free); err != nil {
+			return fmt.Errorf("%w: event %d (%s): %w", ErrSchedule, i+1, e, err)
+		}
+		free = e.At + e.For
+	}
+	if s.End < free {
+		return fmt.Errorf("%w: end %v: is before %v, when the last fault ends", ErrSchedule, s.End, free)
+	}
+	return nil
+}
+
+func (e Event) validate(free time.Duration) error {
+	if _, err := ParseFault(string(e.Fault.Kind), string(e.Fault.Target)); err != nil {
+		return err
+	}
+	// Restore heals every cut at once, and a pause aimed at a dead process pauses nothing.
+	if e.At < free {
+		return fmt.Errorf("it begins before %v, when the fault before it ends; faults must not overlap", free)
+	}
+	if e.For <= 0 {
+		return errors.New("it must last longer than 0s")
+	}
+	return nil
+}
+
+// ParseSchedule reads what String prints. Empty lines and lines that begin with # are ignored.
+func ParseSchedule(r io.Reader) (Schedule, error) {
+	var s Schedule
+	lines := bufio.NewScanner(r)
+	seen := make(map[string]int)
+	for number := 1; lines.Scan(); number++ {
+		words := strings.Fields(lines.Text())
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		if words[0] != "at" && seen[words[0]] > 0 {
+			return s, fmt.Errorf("%w: line %d: %s is on line %d already", ErrSchedule, number, words[0], seen[words[0]])
+		}
+		seen[words[0]] = number
+		if err := s.parseLine(words); err != nil {
+			return s, fmt.Errorf("%w: line %d: %w", ErrSchedule, number, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return s, fmt.Errorf("%w: %w", ErrSchedule, err)
+	}
+	for _, word := range []string{"seed", "end"} {
+		if seen[word] == 0 {
+			return s, fmt.Errorf("%w: no line begins with %s", ErrSchedule, word)
+		}
+	}
+	return s, s.Validate()
+}
+
+func (s *Schedule) parseLine(words []string) (err error) {
+	switch {
+	case words[0] == "seed" && len(words) == 2:
+		s.Seed, err = strconv.ParseUint(words[1], 10, 63)
+		if err != nil {
+			return fmt.Errorf("seed %q is not a whole number from 0 to 2^63-1", words[1])
+		}
+	case words[0] == "end" && len(words) == 2:
+		s.End, err = offset(words[1])
+	case words[0] == "at" && len(words) == 6 && words[4] == "for":
+		var e Event
+		if e.At, err = offset(words[1]); err != nil {
+			return err
+		}
+		if e.For, err = offset(words[5]); err != nil {
+			return err
+		}
+		e.Fault, err = ParseFault(words[2], words[3])
+		s.Events = append(s.Events, e)
+	default:
+		return fmt.Errorf("%q is none of `seed N`, `at 2s FAULT TARGET for 4s`, `end 20s`", strings.Join(words, " "))
+	}
+	return err
+}
+
+func offset(word string) (time.Duration, error) {
+	d, err := time.ParseDuration(word)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is not a time such as 2.5s", word)
+	}
+	return d, nil
+}
+
+// Random is the source of one stream of choices: the same seed and stream make the same choices.
+func Random(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }

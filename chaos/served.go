@@ -1,0 +1,70 @@
+package chaos
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"raftlab/harness"
+	"raftlab/linearizability"
+)
+
+// Served says how well clients were served, from the history alone.
+type Served struct {
+	Median     time.Duration `json:"p50_ns"` // of the operations that were ok
+	P99        time.Duration `json:"p99_ns"`
+	LongestGap time.Duration `json:"longest_gap_ns"` // in which no client at all was answered with ok
+	GapFrom    time.Duration `json:"gap_from_ns"`
+}
+
+func served(ops []linearizability.Operation) Served {
+	var took, answered []time.Duration
+	for _, op := range ops {
+		if op.Outcome == linearizability.OK {
+			took = append(took, op.Return-op.Call)
+			answered = append(answered, op.Return)
+		}
+	}
+	var s Served
+	if len(took) == 0 {
+		return s
+	}
+	slices.Sort(took)
+	slices.Sort(answered)
+	s.Median, s.P99 = took[len(took)/2], took[len(took)*99/100]
+	for i := 1; i < len(answered); i++ {
+		if gap := answered[i] - answered[i-1]; gap > s.LongestGap {
+			s.LongestGap, s.GapFrom = gap, answered[i-1]
+		}
+	}
+	return s
+}
+
+// leaderless adds up the times in which nobody led a majority: what the monitor saw, and the time from each
+// fault that took the leader to the next election. The monitor alone sees too little: a leader that is cut off
+// goes on calling itself one until it misses its quorum.
+func leaderless(windows []Window, seen harness.Observed) time.Duration {
+	gaps := slices.Clone(seen.Leaderless)
+	for _, w := range windows {
+		if !w.HitLeader() || w.Evidence.Outcome != Installed {
+			continue
+		}
+		gap := harness.Interval{From: w.From, To: w.To}
+		for _, e := range seen.Elections {
+			if e.Term > w.Term && e.At >= w.From {
+				gap.To = e.At
+				break
+			}
+		}
+		gaps = append(gaps, gap)
+	}
+	slices.SortFunc(gaps, func(a, b harness.Interval) int { return cmp.Compare(a.From, b.From) })
+	var total, until time.Duration
+	for _, gap := range gaps {
+		if from := max(gap.From, until); gap.To > from {
+			total += gap.To - from
+			until = gap.To
+		}
+	}
+	return total
+}

@@ -1,0 +1,49 @@
+package chaos
+
+import (
+	"testing"
+	"time"
+
+	"raftlab/harness"
+	"raftlab/linearizability"
+)
+
+func TestTheLongestGapIsTheTimeInWhichNobodyWasServed(t *testing.T) {
+	var ops []linearizability.Operation
+	for _, o := range []struct {
+		call, ret time.Duration
+		outcome   linearizability.Outcome
+	}{
+		{1, 2, linearizability.OK}, {2, 4, linearizability.OK},
+		{5, 9, linearizability.Failed}, {6, 10, linearizability.Unknown}, // answers, but not served
+		{7, 12, linearizability.OK}, {12, 13, linearizability.OK},
+	} {
+		op := linearizability.Operation{Call: o.call * time.Second, Return: o.ret * time.Second}
+		op.Outcome = o.outcome
+		ops = append(ops, op)
+	}
+	s := served(ops)
+	if s.LongestGap != 8*time.Second || s.GapFrom != 4*time.Second || s.Median != 2*time.Second || s.P99 != 5*time.Second {
+		t.Errorf("%+v", s)
+	}
+	if s := served(nil); s != (Served{}) {
+		t.Errorf("nothing was served: %+v", s)
+	}
+}
+
+// The monitor sees no gap while the old leader, cut off, still calls itself one.
+func TestTimeWithoutALeaderCountsFromTheFaultThatTookIt(t *testing.T) {
+	windows, _, elections := honest() // n1 is cut off at 10 s, n2 elected at 11 s; a follower is paused at 30 s
+	seen := harness.Observed{Elections: elections}
+	if got := leaderless(windows, seen); got != time.Second {
+		t.Errorf("without a leader for %v, want 1s", got)
+	}
+	seen.Leaderless = []harness.Interval{{From: 10500 * time.Millisecond, To: 11 * time.Second}, {From: 0, To: 2 * time.Second}}
+	if got := leaderless(windows, seen); got != 3*time.Second {
+		t.Errorf("with what the monitor saw: %v, want 3s, overlaps counted once", got)
+	}
+	seen.Elections = elections[:1]
+	if got := leaderless(windows, seen); got != 12*time.Second {
+		t.Errorf("nobody was elected: %v, want the whole window of 10s and 2s before", got)
+	}
+}

@@ -1,0 +1,109 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func view(n, leader int) View {
+	var v View
+	for i := 1; i <= n; i++ {
+		v.Members = append(v.Members, fmt.Sprintf("n%d", i))
+	}
+	if leader > 0 {
+		v.Leader = v.Members[leader-1]
+	}
+	return v
+}
+
+func TestATargetWordPicksAsManyMembersAsItPromises(t *testing.T) {
+	for _, c := range []struct {
+		target Target
+		n      int
+		want   int
+	}{
+		{One, 3, 1}, {One, 5, 1},
+		// tipocket's minority was n/2-1, which is nobody on three members.
+		{Minority, 3, 1}, {Minority, 4, 1}, {Minority, 5, 2}, {Minority, 7, 3},
+		{Majority, 3, 2}, {Majority, 4, 3}, {Majority, 5, 3},
+		{Leader, 3, 1}, {Leader, 5, 1}, {Follower, 3, 1}, {Follower, 5, 1}, {All, 3, 3}, {All, 5, 5},
+		{"n1,n3", 3, 2}, {"n2", 3, 1},
+	} {
+		for seed := range uint64(50) {
+			v := view(c.n, 2)
+			got, err := c.target.Resolve(v, Random(seed, targetStream))
+			if err != nil || len(got) != c.want {
+				t.Fatalf("%s of %d members, seed %d: got %v, %v; want %d members", c.target, c.n, seed, got, err, c.want)
+			}
+			if !slices.IsSortedFunc(got, strings.Compare) || len(slices.Compact(slices.Clone(got))) != len(got) {
+				t.Fatalf("%s, seed %d: %v is not a set in order", c.target, seed, got)
+			}
+			if c.target == Leader && got[0] != v.Leader || c.target == Follower && got[0] == v.Leader {
+				t.Fatalf("%s, seed %d: got %v where %s leads", c.target, seed, got, v.Leader)
+			}
+		}
+	}
+}
+
+func TestATargetThatPicksNobodyIsAnError(t *testing.T) {
+	for _, c := range []struct {
+		target Target
+		v      View
+	}{
+		{Minority, view(1, 1)}, {Minority, view(2, 1)}, {One, view(0, 0)}, {All, view(0, 0)}, {Follower, view(1, 1)},
+		{Leader, view(3, 0)}, {Follower, view(3, 0)}, {"n4", view(3, 1)}, {"leadr", view(3, 1)},
+	} {
+		got, err := c.target.Resolve(c.v, Random(1, targetStream))
+		if !errors.Is(err, ErrTarget) || len(got) != 0 {
+			t.Errorf("%s of %v: got %v, %v; want %v", c.target, c.v, got, err, ErrTarget)
+		}
+	}
+}
+
+func TestAFollowerIsDrawnFromTheSeed(t *testing.T) {
+	hit := make(map[string]bool)
+	for seed := range uint64(100) {
+		first, _ := Follower.Resolve(view(5, 1), Random(seed, targetStream))
+		again, _ := Follower.Resolve(view(5, 1), Random(seed, targetStream))
+		if !slices.Equal(first, again) {
+			t.Fatalf("seed %d picks %v and then %v", seed, first, again)
+		}
+		hit[first[0]] = true
+	}
+	if len(hit) != 4 {
+		t.Errorf("100 seeds picked only %v of four followers", hit)
+	}
+}
+
+func TestAMisspeltFaultOrTargetIsAnErrorThatNamesTheKnownOnes(t *testing.T) {
+	for _, c := range []struct{ kind, target, want string }{
+		{"kil", "leader", "partition, crash, pause"},
+		{"strobe_skews", "leader", "partition, crash, pause"},
+		{"", "leader", "partition, crash, pause"},
+		{"crash", "leadr", "one, minority, majority, leader, follower, all"},
+		{"crash", "", "one, minority, majority, leader, follower, all"},
+		{"crash", "n1,n1", "twice"},
+		{"crash", "n1, n2", "one, minority"},
+		{"crash", "n0", "one, minority"},
+	} {
+		_, err := ParseFault(c.kind, c.target)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("ParseFault(%q, %q) = %v; want an error with %q", c.kind, c.target, err, c.want)
+		}
+	}
+}
+
+func TestIsolatingCutsBothDirectionsToTheRestOnly(t *testing.T) {
+	links := isolate([]string{"n1", "n2", "n3", "n4"}, []string{"n1", "n2"})
+	if len(links) != 8 {
+		t.Fatalf("two of four have %d directions to the rest, want 8: %v", len(links), links)
+	}
+	for _, l := range links {
+		if l == (isolate([]string{"n1", "n2"}, []string{"n1"})[0]) {
+			t.Errorf("%v joins two targets and must stay", l)
+		}
+	}
+}

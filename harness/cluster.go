@@ -1,0 +1,72 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"io"
+	"syscall"
+	"time"
+)
+
+// ErrUnsupported is returned by what this world or this machine cannot do. It is reported, never skipped.
+var ErrUnsupported = errors.New("harness: unsupported")
+
+// Cluster is a set of running members. What else it can do to them it says by the capabilities below.
+// Methods are safe for concurrent use.
+type Cluster interface {
+	// World is "docker" or "process".
+	World() string
+	Places() []Place
+	// Endpoint is host:port at which the lab reaches the member now; it may change when a member restarts.
+	Endpoint(ctx context.Context, node string) (string, error)
+	// Start runs a member that was killed, on the data that it left.
+	Start(ctx context.Context, node string) error
+	// Probe reads the state of the member's process from the kernel or the engine, not from the member.
+	Probe(ctx context.Context, node string) (Probe, error)
+	// Log copies everything that the member has written to stdout and stderr since it was first started.
+	Log(ctx context.Context, node string, w io.Writer) error
+	// Close stops and removes everything that was started, rules and networks included.
+	Close(ctx context.Context) error
+}
+
+// Probe is what the kernel or the engine says of a member's process.
+type Probe struct {
+	State   ProcessState
+	PID     int       // zero where there is no process
+	Started time.Time // of this process, zero where there is none
+	Exit    int       // exit code, or 128 + the signal, where State is Exited
+}
+
+// ProcessState is one of Running, Paused and Exited.
+type ProcessState string
+
+const (
+	Running ProcessState = "running"
+	Paused  ProcessState = "paused"
+	Exited  ProcessState = "exited"
+)
+
+// Killer can end a member's process.
+type Killer interface {
+	Kill(ctx context.Context, node string, signal syscall.Signal) error
+}
+
+// Pauser can stop a member's process without ending it.
+type Pauser interface {
+	Pause(ctx context.Context, node string) error
+	Resume(ctx context.Context, node string) error
+}
+
+// Link is one direction between two members.
+type Link struct{ From, To string }
+
+// Networker can cut links between members. Links between clients and members are not touched.
+type Networker interface {
+	// Cut drops everything on these links until Restore, in addition to what is cut already.
+	Cut(ctx context.Context, links []Link) error
+	// Restore removes every cut and leaves no rule behind.
+	Restore(ctx context.Context) error
+	// Dropped counts what the cuts in force have swallowed so far: packets in containers, chunks of bytes
+	// or refused connections in a relay. It reads the counters of its own rules.
+	Dropped(ctx context.Context) (map[Link]uint64, error)
+}

@@ -1,0 +1,390 @@
+// Package docker runs a cluster in containers: real images, real networks, real kernels. It is the only package
+// that imports testcontainers-go and the Docker client.
+//
+// Every container, network and volume carries the label raftlab.run, so that Sweep finds what a killed lab has left.
+// Links are cut by a side-car in the member's network namespace (see chaos/agent). Nothing is ever pulled.
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+	"github.com/testcontainers/testcontainers-go"
+	"golang.org/x/sys/unix"
+
+	"raftlab/harness"
+)
+
+// Options say how many members to run and under which name. Zero values mean the default.
+type Options struct {
+	Nodes int    // default 5, at most 200
+	RunID string // required: the value of the label raftlab.run
+	Port  int    // on which every member listens, default 8000
+	Data  string // directory of the member's volume, default /data
+	// AgentImage holds the side-car's program at AgentPath. Default: the image of the first member, /raftlab-agent.
+	AgentImage string
+	AgentPath  string
+	// Grace is how long the first member may take alone before the others are started: a store that is founded
+	// by one member is ready by then, one that needs a majority never will be. Default 3 s.
+	Grace time.Duration
+}
+
+func (o *Options) defaults() error {
+	for _, d := range []struct {
+		field *int
+		value int
+	}{{&o.Nodes, 5}, {&o.Port, 8000}} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if o.Data == "" {
+		o.Data = "/data"
+	}
+	if o.AgentPath == "" {
+		o.AgentPath = "/raftlab-agent"
+	}
+	if o.Grace == 0 {
+		o.Grace = 3 * time.Second
+	}
+	if o.RunID == "" || o.Nodes < 0 || o.Nodes > 200 {
+		return fmt.Errorf("docker: run id %q, %d nodes: there must be an id, and 1 to 200 nodes", o.RunID, o.Nodes)
+	}
+	return nil
+}
+
+// Cluster is a set of containers on one network. It is safe for concurrent use.
+type Cluster struct {
+	system    harness.System
+	options   Options
+	engine    *engine
+	provider  *testcontainers.DockerProvider
+	host      string // where published ports are reached
+	places    []harness.Place
+	addresses map[string]netip.Addr
+	members   map[string]*member
+	cuts      cuts
+}
+
+// member is one container. It keeps its id over restarts; its process, its network namespace and its published
+// port are new each time.
+type member struct {
+	name      string
+	container string // id
+	image     string
+
+	mu       sync.Mutex
+	endpoint string // empty: ask the engine
+}
+
+var (
+	_ harness.Cluster   = (*Cluster)(nil)
+	_ harness.Killer    = (*Cluster)(nil)
+	_ harness.Pauser    = (*Cluster)(nil)
+	_ harness.Networker = (*Cluster)(nil)
+)
+
+// closeTimeout bounds the removal of everything, on a context of its own: the run's may have ended.
+const closeTimeout = 60 * time.Second
+
+// Start runs all members and returns when every one is Ready. On an error nothing is left behind.
+func Start(ctx context.Context, system harness.System, o Options) (*Cluster, error) {
+	if err := o.defaults(); err != nil {
+		return nil, err
+	}
+	e, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{system: system, options: o, engine: e, addresses: map[string]netip.Addr{}, members: map[string]*member{}}
+	c.cuts.init()
+	if err = c.create(ctx); err == nil {
+		err = c.startAll(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close(ctx))
+	}
+	return c, nil
+}
+
+// create makes the network, the volumes and the containers, all not yet running.
+func (c *Cluster) create(ctx context.Context) error {
+	var err error
+	if c.provider, err = c.engine.provider(); err != nil {
+		return err
+	}
+	c.host = "127.0.0.1"
+	if !c.engine.local {
+		if c.host, err = c.provider.DaemonHost(ctx); err != nil {
+			return fmt.Errorf("docker: %w", err)
+		}
+	}
+	for i := range c.options.Nodes {
+		c.places = append(c.places, harness.Place{
+			Name: fmt.Sprintf("n%d", i+1), Listen: fmt.Sprintf("0.0.0.0:%d", c.options.Port), Data: c.options.Data,
+			// The images are looked for before anything is made; the address comes with the network.
+		})
+	}
+	for _, place := range c.places {
+		spec := c.system.Spec(place, c.places)
+		if spec.Image == "" {
+			return fmt.Errorf("docker: %s has no image: it can only run as a process: %w", c.system.Name(), harness.ErrUnsupported)
+		}
+		if err := c.engine.needImage(ctx, spec.Image); err != nil {
+			return err
+		}
+		if c.options.AgentImage == "" {
+			c.options.AgentImage = spec.Image
+		}
+	}
+	if err := c.engine.needImage(ctx, c.options.AgentImage); err != nil {
+		return err
+	}
+	subnet, err := c.engine.createNetwork(ctx, c.objectName("net"), c.labels("network", ""))
+	if err != nil {
+		return err
+	}
+	for i := range c.places {
+		address := host(subnet, 11+i)
+		c.addresses[c.places[i].Name] = address
+		c.places[i].Address = fmt.Sprintf("%s:%d", address, c.options.Port)
+	}
+	for _, place := range c.places {
+		if err := c.createMember(ctx, place); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) objectName(what string) string { return "raftlab-" + c.options.RunID + "-" + what }
+
+func (c *Cluster) labels(role, node string) map[string]string {
+	return map[string]string{labelRun: c.options.RunID, labelRole: role, labelNode: node}
+}
+
+func (c *Cluster) createMember(ctx context.Context, place harness.Place) error {
+	spec := c.system.Spec(place, c.places)
+	volume := c.objectName(place.Name)
+	if _, err := c.engine.api.VolumeCreate(ctx, client.VolumeCreateOptions{Name: volume, Labels: c.labels("data", place.Name)}); err != nil {
+		return fmt.Errorf("docker: volume of %s: %w", place.Name, err)
+	}
+	env := map[string]string{}
+	for _, pair := range spec.Env {
+		name, value, _ := strings.Cut(pair, "=")
+		env[name] = value
+	}
+	port, err := network.ParsePort(fmt.Sprintf("%d/tcp", c.options.Port))
+	if err != nil {
+		return fmt.Errorf("docker: %w", err)
+	}
+	binding := network.PortBinding{} // the engine chooses the port
+	if c.engine.local {
+		binding.HostIP = netip.MustParseAddr("127.0.0.1")
+	}
+	created, err := c.provider.CreateContainer(ctx, testcontainers.ContainerRequest{
+		Image: spec.Image, Name: c.objectName(place.Name), Cmd: spec.Args, Env: env,
+		Labels:       c.labels("member", place.Name),
+		Networks:     []string{c.objectName("net")},
+		ExposedPorts: []string{port.String()},
+		Mounts:       testcontainers.Mounts(testcontainers.VolumeMount(volume, testcontainers.ContainerMountTarget(place.Data))),
+		ConfigModifier: func(config *container.Config) {
+			config.Hostname = place.Name
+			config.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}} // the lab asks by itself
+		},
+		HostConfigModifier: func(hc *container.HostConfig) {
+			hc.PortBindings = network.PortMap{port: {binding}}
+			hc.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyDisabled} // who is killed stays dead
+		},
+		EndpointSettingsModifier: func(settings map[string]*network.EndpointSettings) {
+			for _, s := range settings {
+				s.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: c.addresses[place.Name]}
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("docker: create %s: %w", place.Name, err)
+	}
+	c.members[place.Name] = &member{name: place.Name, container: created.GetContainerID(), image: spec.Image}
+	return nil
+}
+
+func (c *Cluster) startAll(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watchers sync.WaitGroup
+	defer watchers.Wait()
+	defer cancel(nil)
+	start := func(node string) error {
+		if err := c.Start(ctx, node); err != nil {
+			return err
+		}
+		watchers.Go(func() { c.watch(ctx, node, cancel) })
+		return nil
+	}
+	first, others := c.places[0].Name, c.places[1:]
+	if err := start(first); err != nil {
+		return err
+	}
+	alone, stop := context.WithTimeout(ctx, c.options.Grace)
+	err := harness.AwaitReady(alone, c, c.system, first)
+	stop()
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	errs := make([]error, len(others))
+	var starts sync.WaitGroup
+	for i, place := range others {
+		starts.Go(func() { errs[i] = start(place.Name) })
+	}
+	starts.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return harness.AwaitReady(ctx, c, c.system)
+}
+
+// watch ends the start when a member ends by itself: it will never be ready.
+func (c *Cluster) watch(ctx context.Context, node string, cancel context.CancelCauseFunc) {
+	wait := c.engine.api.ContainerWait(ctx, c.members[node].container, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
+	select {
+	case result := <-wait.Result:
+		var log strings.Builder
+		if err := c.Log(context.WithoutCancel(ctx), node, &log); err != nil {
+			log.WriteString(err.Error())
+		}
+		text := strings.TrimSpace(log.String())
+		cancel(fmt.Errorf("docker: %s ended with code %d: %s", node, result.StatusCode, text[max(0, len(text)-500):]))
+	case <-wait.Error:
+	case <-ctx.Done():
+	}
+}
+
+// World is "docker".
+func (c *Cluster) World() string { return "docker" }
+
+// Places lists the members, n1 first.
+func (c *Cluster) Places() []harness.Place { return append([]harness.Place(nil), c.places...) }
+
+func (c *Cluster) member(node string) (*member, error) {
+	m := c.members[node]
+	if m == nil {
+		return nil, fmt.Errorf("docker: there is no member %q", node)
+	}
+	return m, nil
+}
+
+// Endpoint is the published port of the member's container. It is asked for once per start of the container:
+// the engine gives another port each time.
+func (c *Cluster) Endpoint(ctx context.Context, node string) (string, error) {
+	m, err := c.member(node)
+	if err != nil {
+		return "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.endpoint != "" {
+		return m.endpoint, nil
+	}
+	inspected, err := c.engine.api.ContainerInspect(ctx, m.container, client.ContainerInspectOptions{})
+	if err != nil {
+		return "", fmt.Errorf("docker: endpoint of %s: %w", node, err)
+	}
+	if !inspected.Container.State.Running || inspected.Container.NetworkSettings == nil {
+		return "", fmt.Errorf("docker: %s does not run", node)
+	}
+	for _, bindings := range inspected.Container.NetworkSettings.Ports {
+		for _, b := range bindings {
+			m.endpoint = net.JoinHostPort(c.host, b.HostPort)
+			return m.endpoint, nil
+		}
+	}
+	return "", fmt.Errorf("docker: %s runs, but its port is not published yet", node)
+}
+
+// forget makes the next Endpoint ask the engine.
+func (m *member) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.endpoint = ""
+}
+
+// Start runs a member whose process has ended, in the same container and on the same volume. What is cut stays
+// cut: the container gets a new network namespace without rules, so the other ends take them over before.
+func (c *Cluster) Start(ctx context.Context, node string) error {
+	m, err := c.member(node)
+	if err != nil {
+		return err
+	}
+	probe, err := c.Probe(ctx, node)
+	if err != nil {
+		return err
+	}
+	if probe.State != harness.Exited {
+		return fmt.Errorf("docker: start %s: it is %s: kill it first", node, probe.State)
+	}
+	left, err := c.handOver(ctx, node)
+	if err != nil {
+		return err
+	}
+	m.forget()
+	if _, err := c.engine.api.ContainerStart(ctx, m.container, client.ContainerStartOptions{}); err != nil {
+		return fmt.Errorf("docker: start %s: %w", node, err)
+	}
+	return c.reapply(ctx, node, left)
+}
+
+// Kill sends a signal to the member's process, and returns when the container has ended where it is SIGKILL.
+func (c *Cluster) Kill(ctx context.Context, node string, signal syscall.Signal) error {
+	m, err := c.member(node)
+	if err != nil {
+		return err
+	}
+	m.forget()
+	if _, err := c.engine.api.ContainerKill(ctx, m.container, client.ContainerKillOptions{Signal: unix.SignalName(signal)}); err != nil {
+		return fmt.Errorf("docker: kill %s: %w", node, err)
+	}
+	if signal != syscall.SIGKILL {
+		return nil
+	}
+	wait := c.engine.api.ContainerWait(ctx, m.container, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
+	select {
+	case <-wait.Result:
+		return nil
+	case err := <-wait.Error:
+		return fmt.Errorf("docker: %s has not ended: %w", node, err)
+	}
+}
+
+// Pause freezes every process of the member's container.
+func (c *Cluster) Pause(ctx context.Context, node string) error {
+	m, err := c.member(node)
+	if err != nil {
+		return err
+	}
+	if _, err := c.engine.api.ContainerPause(ctx, m.container, client.ContainerPauseOptions{}); err != nil {
+		return fmt.Errorf("docker: pause %s: %w", node, err)
+	}
+	return nil
+}
+
+// Resume lets a paused member go on.
+func (c *Cluster) Resume(ctx context.Context, node string) error {
+	m, err := c.member(node)
+	if err != nil {
+		return err
+	}
+	if _, err := c.engine.api.ContainerUnpause(ctx, m.container, client.ContainerUnpauseOptions{}); err != nil {
+		return fmt.Errorf("docker: resume %s: %w", node, err)
+	}
+	return nil
+}

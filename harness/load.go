@@ -1,0 +1,260 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"raftlab/linearizability"
+)
+
+// Recorder keeps a history. *linearizability.Recorder is one: Invoke writes the call to disk before it
+// returns, so that nothing can be sent that the history does not know of. It gives the operation its id, and
+// a client whose last outcome was Unknown a new process.
+type Recorder interface {
+	Invoke(op linearizability.Operation) (linearizability.Operation, error)
+	Return(id int64, result linearizability.Result) (linearizability.Operation, error)
+}
+
+// LoadConfig says who asks what, and how fast. Zero values mean the default.
+type LoadConfig struct {
+	Seed     uint64
+	Clients  int           // default 10
+	Rate     float64       // operations per second over all clients, default 100; a client that waits does not catch up
+	Timeout  time.Duration // of one operation, default 1 s; then its outcome is Unknown
+	Workload Workload      // required
+	Recorder Recorder      // required
+}
+
+func (c *LoadConfig) defaults() error {
+	if c.Clients == 0 {
+		c.Clients = 10
+	}
+	if c.Rate == 0 {
+		c.Rate = 100
+	}
+	if c.Timeout == 0 {
+		c.Timeout = time.Second
+	}
+	switch {
+	case c.Clients < 0 || c.Rate < 0 || c.Timeout < 0:
+		return fmt.Errorf("harness: load: clients %d, rate %g and timeout %s must not be negative", c.Clients, c.Rate, c.Timeout)
+	case c.Workload == nil:
+		return errors.New("harness: load: no workload")
+	case c.Recorder == nil:
+		return errors.New("harness: load: no recorder")
+	}
+	return nil
+}
+
+// Load is a number of clients that ask one thing after another until they are stopped. Each call is recorded
+// before it is sent and each is sent once. Methods are safe for concurrent use.
+type Load struct {
+	config  LoadConfig
+	nodes   []string
+	cancel  context.CancelFunc
+	stop    chan struct{} // closed: begin nothing new
+	stopped sync.Once
+	clients sync.WaitGroup
+	tally   *tally
+	err     error // the first failure of the recorder or of a dial; read after clients has ended
+	failed  sync.Once
+}
+
+// StartLoad dials every client and lets them go. When ctx ends the operations in flight are cut short (and are
+// Unknown); Stop lets them end.
+func StartLoad(ctx context.Context, c Cluster, s System, config LoadConfig) (*Load, error) {
+	if err := config.defaults(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	l := &Load{config: config, nodes: Names(c), cancel: cancel, stop: make(chan struct{}), tally: newTally(config.Clients)}
+	var workers []*worker
+	for i := range config.Clients {
+		w, err := newWorker(l, c, s, i)
+		if err != nil {
+			cancel()
+			for _, w := range workers {
+				w.close()
+			}
+			return nil, err
+		}
+		workers = append(workers, w)
+	}
+	for _, w := range workers {
+		l.clients.Go(func() {
+			if err := w.run(ctx); err != nil {
+				l.failed.Do(func() { l.err = err })
+				cancel() // a history with holes proves nothing: end the run
+			}
+		})
+	}
+	return l, nil
+}
+
+// Phase names what is going on from now on, such as "fault 2": operations carry the phase of their call, and
+// Counts tells them apart by it.
+func (l *Load) Phase(name string) { l.tally.enter(name) }
+
+// Counts says what the clients have seen so far.
+func (l *Load) Counts() Counts { return l.tally.counts() }
+
+// Stop begins nothing new, waits for what is in flight (at most one time-out), and returns the error that ended
+// the load before, if one did.
+func (l *Load) Stop() error {
+	l.stopped.Do(func() { close(l.stop) })
+	l.clients.Wait()
+	l.cancel()
+	l.tally.end()
+	return l.err
+}
+
+// worker is one client of the load. The even ones stay at one member for good: they are the ones that
+// ask an isolated leader again and again, which is how stale reads are found. The odd ones go to the next member
+// when theirs does not answer, as a user's client would, and keep writes flowing on the side of the majority.
+type worker struct {
+	load    *Load
+	id      int
+	at      int // index in load.nodes
+	roams   bool
+	rand    *rand.Rand
+	clients []Client // one per member, all dialled at the start where the worker roams, else only its own
+}
+
+func newWorker(l *Load, c Cluster, s System, id int) (*worker, error) {
+	w := &worker{
+		load: l, id: id, at: id / 2 % len(l.nodes), roams: id%2 == 1,
+		rand:    rand.New(rand.NewPCG(l.config.Seed, uint64(id))),
+		clients: make([]Client, len(l.nodes)),
+	}
+	for i, node := range l.nodes {
+		if i != w.at && !w.roams {
+			continue
+		}
+		client, err := s.Dial(node, func(ctx context.Context) (string, error) { return c.Endpoint(ctx, node) })
+		if err != nil {
+			w.close()
+			return nil, fmt.Errorf("harness: load: dial %s: %w", node, err)
+		}
+		w.clients[i] = client
+	}
+	return w, nil
+}
+
+func (w *worker) close() {
+	for _, c := range w.clients {
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+func (w *worker) run(ctx context.Context) error {
+	defer w.close()
+	interval := time.Duration(float64(w.load.config.Clients) / w.load.config.Rate * float64(time.Second))
+	// The first calls are spread over one interval, so that the clients do not march in step.
+	timer := time.NewTimer(time.Duration(w.rand.Float64() * float64(interval)))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.load.stop:
+			return nil
+		case <-timer.C:
+		}
+		if ctx.Err() != nil { // both were ready: begin nothing that can only end as Unknown
+			return nil
+		}
+		began := time.Now()
+		if err := w.once(ctx); err != nil {
+			return err
+		}
+		timer.Reset(max(interval-time.Since(began), 0))
+	}
+}
+
+// once makes one operation: decided, recorded, sent, recorded again.
+func (w *worker) once(ctx context.Context) error {
+	op, ok := w.load.config.Workload.Next(w.rand, w.id)
+	if !ok {
+		return nil
+	}
+	op.Client, op.Node, op.Phase = w.id, w.load.nodes[w.at], w.load.tally.phase()
+	op, err := attempt(ctx, w.load.config.Recorder, w.clients[w.at], op, w.load.config.Timeout)
+	w.load.config.Workload.Observe(op)
+	if err != nil {
+		return err
+	}
+	w.load.tally.add(op)
+	if op.Outcome != linearizability.OK && w.roams {
+		w.at = (w.at + 1) % len(w.load.nodes)
+	}
+	return nil
+}
+
+// attempt records the call, sends it once, and records what came back. The error is the recorder's.
+func attempt(ctx context.Context, rec Recorder, c Client, op linearizability.Operation, timeout time.Duration) (linearizability.Operation, error) {
+	op, err := rec.Invoke(op)
+	if err != nil {
+		return op, fmt.Errorf("harness: record a call: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	result := c.Do(ctx, op)
+	if op, err = rec.Return(op.ID, result); err != nil {
+		return op, fmt.Errorf("harness: record a return: %w", err)
+	}
+	return op, nil
+}
+
+// ReadAll reads every key on every member, each until it has an answer or ctx ends: the final reads, after all
+// faults are healed. Every attempt is recorded as an operation of its own, with client numbers from firstClient on,
+// one per member, which must not be those of a load. What has no answer is named in the error.
+func ReadAll(ctx context.Context, c Cluster, s System, rec Recorder, keys []string, firstClient int, timeout time.Duration) (Counts, error) {
+	nodes := Names(c)
+	counts := newTally(0)
+	counts.enter("final reads")
+	errs := make([]error, len(nodes))
+	var wg sync.WaitGroup
+	for i, node := range nodes {
+		wg.Go(func() {
+			client, err := s.Dial(node, func(ctx context.Context) (string, error) { return c.Endpoint(ctx, node) })
+			if err != nil {
+				errs[i] = fmt.Errorf("harness: final reads: dial %s: %w", node, err)
+				return
+			}
+			defer client.Close()
+			for _, key := range keys {
+				op := linearizability.Operation{Client: firstClient + i, Node: node, Phase: counts.phase(), Kind: linearizability.Get, Key: key}
+				if errs[i] = readUntilOK(ctx, rec, client, op, timeout, counts); errs[i] != nil {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	counts.end()
+	return counts.counts(), errors.Join(errs...)
+}
+
+func readUntilOK(ctx context.Context, rec Recorder, c Client, op linearizability.Operation, timeout time.Duration, counts *tally) error {
+	for {
+		done, err := attempt(ctx, rec, c, op, timeout)
+		if err != nil {
+			return err
+		}
+		counts.add(done)
+		if done.Outcome == linearizability.OK {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: final read of %s on %s: %s", ErrNotInTime, op.Key, op.Node, done.Error)
+		case <-time.After(awaitInterval):
+		}
+	}
+}

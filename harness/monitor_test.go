@@ -1,0 +1,205 @@
+package harness_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"raftlab/harness"
+)
+
+// scripted is a cluster and a store whose members say what the test tells them to say.
+type scripted struct {
+	mu       sync.Mutex
+	statuses map[string]*harness.Status // nil: does not answer
+	born     map[string]time.Time
+}
+
+func newScripted(nodes ...string) *scripted {
+	s := &scripted{statuses: map[string]*harness.Status{}, born: map[string]time.Time{}}
+	for _, node := range nodes {
+		s.statuses[node], s.born[node] = &harness.Status{Role: "follower", Term: 1}, time.Unix(1, 0)
+	}
+	return s
+}
+
+func (s *scripted) say(node string, status *harness.Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.statuses[node] = status
+}
+
+func (s *scripted) restart(node string, status harness.Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.statuses[node], s.born[node] = &status, s.born[node].Add(time.Second)
+}
+
+func (s *scripted) Inspect(_ context.Context, endpoint string) (harness.Status, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if status := s.statuses[endpoint]; status != nil {
+		return *status, nil
+	}
+	return harness.Status{}, errors.New("no answer")
+}
+
+func (s *scripted) Probe(_ context.Context, node string) (harness.Probe, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return harness.Probe{State: harness.Running, PID: 1, Started: s.born[node]}, nil
+}
+
+func (s *scripted) Places() []harness.Place {
+	var places []harness.Place
+	for _, node := range []string{"n1", "n2", "n3"} {
+		if _, ok := s.born[node]; ok {
+			places = append(places, harness.Place{Name: node, Address: node})
+		}
+	}
+	return places
+}
+
+func (s *scripted) World() string { return "script" }
+func (s *scripted) Name() string  { return "script" }
+func (s *scripted) Endpoint(_ context.Context, node string) (string, error) {
+	return node, nil
+}
+func (s *scripted) Start(context.Context, string) error          { return harness.ErrUnsupported }
+func (s *scripted) Log(context.Context, string, io.Writer) error { return harness.ErrUnsupported }
+func (s *scripted) Close(context.Context) error                  { return nil }
+func (s *scripted) Spec(harness.Place, []harness.Place) harness.Spec {
+	return harness.Spec{}
+}
+func (s *scripted) Ready(context.Context, string) error { return nil }
+func (s *scripted) Dial(string, func(context.Context) (string, error)) (harness.Client, error) {
+	return nil, harness.ErrUnsupported
+}
+
+func watch(t *testing.T, s *scripted) *harness.Monitor {
+	t.Helper()
+	m, err := harness.Watch(t.Context(), s, s, harness.MonitorConfig{Interval: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// settled waits until every member was asked again, so that what was said before has been seen.
+func settled(t *testing.T, m *harness.Monitor) {
+	t.Helper()
+	before := m.Observed().Samples
+	await(t, "samples", func() bool { return m.Observed().Samples >= before+20 })
+}
+
+func findings(o harness.Observed) string {
+	var parts []string
+	for _, f := range o.Findings {
+		parts = append(parts, string(f.Rule)+": "+f.Text)
+	}
+	return strings.Join(parts, "\n")
+}
+
+func TestMonitorFindsTwoLeadersInOneTerm(t *testing.T) {
+	s := newScripted("n1", "n2")
+	m := watch(t, s)
+	s.say("n1", &harness.Status{Role: "leader", Term: 3})
+	settled(t, m)
+	s.say("n1", &harness.Status{Role: "follower", Term: 3}) // not even one after the other
+	s.say("n2", &harness.Status{Role: "leader", Term: 3})
+	settled(t, m)
+	if got := findings(m.Stop()); got != "one leader per term: n1 and n2 both lead in term 3" {
+		t.Fatal(got)
+	}
+}
+
+func TestMonitorFindsCommitGoingBack(t *testing.T) {
+	s := newScripted("n1")
+	m := watch(t, s)
+	s.say("n1", &harness.Status{Role: "follower", Term: 1, Commit: 10})
+	settled(t, m)
+	s.say("n1", nil) // a pause in between changes nothing: it is the same process
+	settled(t, m)
+	s.say("n1", &harness.Status{Role: "follower", Term: 1, Commit: 7})
+	settled(t, m)
+	if got := findings(m.Stop()); got != string(harness.CommitMonotonic)+": n1 went from commit index 10 to 7 without a restart" {
+		t.Fatal(got)
+	}
+}
+
+func TestMonitorFindsDifferentStateAtOneIndex(t *testing.T) {
+	s := newScripted("n1", "n2")
+	m := watch(t, s)
+	s.say("n1", &harness.Status{Role: "follower", Applied: 5, Hash: "aa"})
+	settled(t, m)
+	s.say("n1", &harness.Status{Role: "follower", Applied: 9, Hash: "cc"})
+	s.say("n2", &harness.Status{Role: "follower", Applied: 5, Hash: "bb"}) // later, and n1 is past it
+	settled(t, m)
+	if got := findings(m.Stop()); got != string(harness.EqualStateHash)+": at applied index 5 n1 has hash aa and n2 has bb" {
+		t.Fatal(got)
+	}
+}
+
+func TestMonitorPassesAnHonestHistory(t *testing.T) {
+	s := newScripted("n1", "n2", "n3")
+	m := watch(t, s)
+	s.say("n1", &harness.Status{Role: "leader", Term: 1, Commit: 10, Applied: 10, Hash: "aa"})
+	s.say("n2", &harness.Status{Role: "follower", Term: 1, Commit: 9, Applied: 10, Hash: "aa"})
+	settled(t, m)
+	s.say("n2", &harness.Status{Role: "leader", Term: 2, Commit: 10, Applied: 10, Hash: "aa"}) // n1 does not know yet
+	settled(t, m)
+	s.restart("n1", harness.Status{Role: "follower", Term: 2, Commit: 3, Applied: 3, Hash: "a"}) // begins again below
+	settled(t, m)
+	s.say("n2", nil)
+	settled(t, m)
+	s.say("n3", &harness.Status{Role: "leader", Term: 3, Commit: 11, Applied: 11, Hash: "bb"})
+	settled(t, m)
+	o := m.Stop()
+	if got := findings(o); got != "" {
+		t.Fatal(got)
+	}
+	if len(o.Elections) != 3 || o.Elections[2].Node != "n3" || o.Elections[2].Term != 3 || o.Failed == 0 || o.Compared == 0 {
+		t.Fatalf("%+v", o)
+	}
+	// Before the first leader, and while n2 did not answer; not while the old leader of term 1 went on.
+	if len(o.Leaderless) != 2 || o.Leaderless[1].To == 0 || o.Without <= 0 {
+		t.Fatalf("without a leader: %+v", o.Leaderless)
+	}
+}
+
+func TestAwaitConvergedNamesWhoDiffers(t *testing.T) {
+	s := newScripted("n1", "n2")
+	s.say("n1", &harness.Status{Applied: 5, Commit: 5, Hash: "aa"})
+	s.say("n2", &harness.Status{Applied: 5, Commit: 5, Hash: "bb"})
+	_, err := harness.AwaitConverged(withDeadline(t, 120*time.Millisecond), s, s)
+	if !errors.Is(err, harness.ErrNotInTime) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "hash bb") {
+		t.Fatalf("%v", err)
+	}
+	s.say("n2", nil)
+	if _, err := harness.AwaitConverged(withDeadline(t, 120*time.Millisecond), s, s); err == nil || !strings.Contains(err.Error(), "n2: no answer") {
+		t.Fatalf("%v", err)
+	}
+	s.say("n2", &harness.Status{Applied: 5, Commit: 5, Hash: "aa"})
+	if statuses, err := harness.AwaitConverged(withDeadline(t, 5*time.Second), s, s); err != nil || len(statuses) != 2 {
+		t.Fatalf("%v %v", statuses, err)
+	}
+}
+
+// The old leader behind a partition still calls itself leader; it is not the one to aim at.
+func TestAwaitLeaderWantsAMajority(t *testing.T) {
+	s := newScripted("n1", "n2", "n3")
+	s.say("n1", &harness.Status{Role: "leader", Term: 1})
+	s.say("n2", &harness.Status{Role: "leader", Term: 2})
+	s.say("n3", &harness.Status{Role: "follower", Term: 1, Leader: "n1"})
+	if node, _, err := harness.AwaitLeader(withDeadline(t, 120*time.Millisecond), s, s); err == nil {
+		t.Fatalf("%s was taken for the leader", node)
+	}
+	s.say("n3", &harness.Status{Role: "follower", Term: 2, Leader: "n2"})
+	if node, status, err := harness.AwaitLeader(withDeadline(t, 5*time.Second), s, s); err != nil || node != "n2" || status.Term != 2 {
+		t.Fatalf("%s %+v %v", node, status, err)
+	}
+}

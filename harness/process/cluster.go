@@ -1,0 +1,329 @@
+// Package process runs a cluster as processes of this machine: real sockets, real disks, no containers. It
+// needs Linux (/proc, and the death signal that ends every member when the lab is killed).
+//
+// Members reach each other through a relay with one CONNECT proxy per member, which is where links are cut.
+// Clients and the monitor reach the members directly.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"raftlab/harness"
+)
+
+// Options say how many members to run and where their files go.
+type Options struct {
+	Nodes int    // default 5
+	Dir   string // required: <Dir>/<node>/data and <Dir>/<node>/log
+	// Grace is how long the first member may take alone before the others are started: a store that is founded
+	// by one member is ready by then, one that needs a majority never will be. Default 3 s.
+	Grace time.Duration
+}
+
+// Cluster is a set of member processes. It is safe for concurrent use.
+type Cluster struct {
+	system harness.System
+	places []harness.Place
+	relay  *relay
+	parent *parent
+
+	mu      sync.Mutex
+	members map[string]*member
+	closed  bool
+}
+
+// member is one place and the process that runs there now.
+type member struct {
+	place harness.Place
+	spec  harness.Spec
+	log   string   // path
+	proc  *process // the latest, running or not; nil before the first start
+}
+
+var (
+	_ harness.Cluster   = (*Cluster)(nil)
+	_ harness.Killer    = (*Cluster)(nil)
+	_ harness.Pauser    = (*Cluster)(nil)
+	_ harness.Networker = (*Cluster)(nil)
+)
+
+// Start runs all members and returns when every one is Ready. On an error nothing is left running.
+func Start(ctx context.Context, system harness.System, o Options) (*Cluster, error) {
+	if err := supported(); err != nil {
+		return nil, err
+	}
+	if o.Nodes == 0 {
+		o.Nodes = 5
+	}
+	if o.Nodes < 0 || o.Dir == "" {
+		return nil, fmt.Errorf("process: %d nodes in %q: both must be given", o.Nodes, o.Dir)
+	}
+	if o.Grace == 0 {
+		o.Grace = 3 * time.Second
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("process: %w", err)
+	}
+	c := &Cluster{system: system, members: map[string]*member{}, parent: newParent()}
+	if err := c.prepare(dir, o.Nodes); err != nil {
+		return nil, errors.Join(err, c.Close(ctx))
+	}
+	if err := c.startAll(ctx, o.Grace); err != nil {
+		return nil, errors.Join(err, c.Close(ctx))
+	}
+	return c, nil
+}
+
+// prepare chooses ports, makes directories and opens the relay.
+func (c *Cluster) prepare(dir string, nodes int) error {
+	ports, err := freePorts(nodes)
+	if err != nil {
+		return err
+	}
+	owner := map[string]string{} // address -> node
+	for i := range nodes {
+		place := harness.Place{
+			Name:    fmt.Sprintf("n%d", i+1),
+			Address: fmt.Sprintf("127.0.0.1:%d", ports[i]),
+			Listen:  fmt.Sprintf("127.0.0.1:%d", ports[i]),
+		}
+		place.Data = filepath.Join(dir, place.Name, "data")
+		owner[place.Address] = place.Name
+		c.places = append(c.places, place)
+	}
+	if c.relay, err = newRelay(owner); err != nil {
+		return err
+	}
+	for i := range c.places {
+		c.places[i].PeerProxy = c.relay.proxies[c.places[i].Name]
+	}
+	for _, place := range c.places {
+		if err := os.MkdirAll(place.Data, 0o755); err != nil {
+			return fmt.Errorf("process: data directory: %w", err)
+		}
+		m := &member{place: place, spec: c.system.Spec(place, c.places), log: filepath.Join(dir, place.Name, "log")}
+		if m.spec.Binary == "" {
+			return fmt.Errorf("process: %s has no binary: it can only run in containers: %w", c.system.Name(), harness.ErrUnsupported)
+		}
+		c.members[place.Name] = m
+	}
+	return nil
+}
+
+func (c *Cluster) startAll(ctx context.Context, grace time.Duration) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watchers sync.WaitGroup
+	defer watchers.Wait()
+	defer cancel(nil)
+	for i, place := range c.places {
+		if err := c.Start(ctx, place.Name); err != nil {
+			return err
+		}
+		m, err := c.member(place.Name)
+		if err != nil {
+			return err
+		}
+		// A member that ends by itself will never be ready: say why now instead of waiting.
+		watchers.Go(func() {
+			select {
+			case <-m.proc.done:
+				cancel(fmt.Errorf("process: %s ended with code %d: %s", place.Name, m.proc.exit, tail(m.log)))
+			case <-ctx.Done():
+			}
+		})
+		if i == 0 {
+			alone, stop := context.WithTimeout(ctx, grace)
+			err := harness.AwaitReady(alone, c, c.system, place.Name)
+			stop()
+			if err != nil && ctx.Err() != nil {
+				return err
+			}
+		}
+	}
+	return harness.AwaitReady(ctx, c, c.system)
+}
+
+// member returns a copy, with the process that is the latest now.
+func (c *Cluster) member(node string) (member, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.members[node]
+	if m == nil {
+		return member{}, fmt.Errorf("process: there is no member %q", node)
+	}
+	return *m, nil
+}
+
+// World is "process".
+func (c *Cluster) World() string { return "process" }
+
+// Places lists the members, n1 first.
+func (c *Cluster) Places() []harness.Place { return append([]harness.Place(nil), c.places...) }
+
+// Endpoint is the member's own address: a restarted process has the same.
+func (c *Cluster) Endpoint(_ context.Context, node string) (string, error) {
+	m, err := c.member(node)
+	if err != nil {
+		return "", err
+	}
+	return m.place.Address, nil
+}
+
+// Start runs a member whose process has ended, on the data that it left.
+func (c *Cluster) Start(_ context.Context, node string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.members[node]
+	switch {
+	case m == nil:
+		return fmt.Errorf("process: there is no member %q", node)
+	case c.closed:
+		return errors.New("process: start: the cluster is closed")
+	case m.proc != nil && !m.proc.ended():
+		return fmt.Errorf("process: start %s: its process %d still runs: kill it first", node, m.proc.pid)
+	}
+	proc, err := c.parent.start(m.spec, m.log)
+	if err != nil {
+		return fmt.Errorf("process: start %s: %w", node, err)
+	}
+	m.proc = proc
+	return nil
+}
+
+// Kill sends a signal to the member's process group, and returns when the process has ended where the signal is
+// SIGKILL. What the member does about other signals Probe shows.
+func (c *Cluster) Kill(ctx context.Context, node string, signal syscall.Signal) error {
+	proc, err := c.running(node)
+	if err != nil {
+		return err
+	}
+	if err := proc.signal(signal); err != nil {
+		return fmt.Errorf("process: %s: %w", node, err)
+	}
+	if signal != syscall.SIGKILL {
+		return nil
+	}
+	return proc.wait(ctx)
+}
+
+// Pause stops the member's process without ending it, and returns when the kernel shows it stopped.
+func (c *Cluster) Pause(ctx context.Context, node string) error {
+	return c.signalUntil(ctx, node, syscall.SIGSTOP, harness.Paused)
+}
+
+// Resume lets a paused process go on.
+func (c *Cluster) Resume(ctx context.Context, node string) error {
+	return c.signalUntil(ctx, node, syscall.SIGCONT, harness.Running)
+}
+
+func (c *Cluster) signalUntil(ctx context.Context, node string, signal syscall.Signal, want harness.ProcessState) error {
+	proc, err := c.running(node)
+	if err != nil {
+		return err
+	}
+	if err := proc.signal(signal); err != nil {
+		return fmt.Errorf("process: %s: %w", node, err)
+	}
+	for {
+		probe, err := proc.probe()
+		if err != nil {
+			return err
+		}
+		if probe.State == want {
+			return nil
+		}
+		select {
+		case <-proc.done:
+			return fmt.Errorf("process: %s ended while it was to become %s", node, want)
+		case <-ctx.Done():
+			return fmt.Errorf("process: %s is %s, not yet %s: %w", node, probe.State, want, context.Cause(ctx))
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+func (c *Cluster) running(node string) (*process, error) {
+	m, err := c.member(node)
+	switch {
+	case err != nil:
+		return nil, err
+	case m.proc == nil || m.proc.ended():
+		return nil, fmt.Errorf("process: %s does not run", node)
+	}
+	return m.proc, nil
+}
+
+// Probe reads /proc.
+func (c *Cluster) Probe(_ context.Context, node string) (harness.Probe, error) {
+	m, err := c.member(node)
+	switch {
+	case err != nil:
+		return harness.Probe{}, err
+	case m.proc == nil:
+		return harness.Probe{}, fmt.Errorf("process: %s was never started", node)
+	}
+	return m.proc.probe()
+}
+
+// Log copies what all processes of the member have written.
+func (c *Cluster) Log(_ context.Context, node string, w io.Writer) error {
+	m, err := c.member(node)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(m.log)
+	if err != nil {
+		return fmt.Errorf("process: log: %w", err)
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}
+
+// Cut withholds everything on these links until Restore.
+func (c *Cluster) Cut(_ context.Context, links []harness.Link) error { return c.relay.cut(links) }
+
+// Restore opens every link; what was withheld then arrives.
+func (c *Cluster) Restore(context.Context) error { c.relay.restore(); return nil }
+
+// Dropped counts chunks of bytes and connections that the cuts in force withhold.
+func (c *Cluster) Dropped(context.Context) (map[harness.Link]uint64, error) {
+	return c.relay.withheld(), nil
+}
+
+// Close kills every member, waits for all, and closes the relay. Data and logs stay.
+func (c *Cluster) Close(context.Context) error {
+	c.mu.Lock()
+	c.closed = true
+	var procs []*process
+	for _, m := range c.members {
+		if m.proc != nil && !m.proc.ended() {
+			procs = append(procs, m.proc)
+		}
+	}
+	c.mu.Unlock()
+	var errs []error
+	for _, p := range procs {
+		if err := p.signal(syscall.SIGKILL); err != nil && !p.ended() {
+			errs = append(errs, err)
+		}
+	}
+	for _, p := range procs {
+		// Nothing may outlive the lab, so this wait has no deadline: SIGKILL cannot be refused.
+		errs = append(errs, p.wait(context.Background()))
+	}
+	if c.relay != nil {
+		c.relay.close()
+	}
+	c.parent.close()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,200 @@
+package process
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"raftlab/harness"
+)
+
+// relay stands between the members: each dials its peers through an HTTP CONNECT proxy of its own, so the
+// listener says who speaks and the CONNECT target says to whom.
+//
+// A cut link withholds what is sent on it, in order, and lets it go when the link is restored. It does
+// not drop: a TCP stream with a hole in it would be corrupt, and a real network does not make holes either, for the
+// sender's kernel keeps what was not acknowledged and sends it again after the heal. So a member that stays
+// connected gets old messages late, which is what its checks of term and sender are for. The end of a
+// stream is withheld too: nobody behind a cut learns that a process has died. A new connection needs both
+// directions (SYN, and SYN with ACK), so it hangs while either is cut, until the heal or until the dialler gives up.
+//
+// Two things differ from packets that are dropped (package docker). There a one-way cut also stops the
+// acknowledgements of the other direction; here the other direction of an open stream goes on. And there a
+// heal is followed by the sender's back-off; here everything arrives at once.
+type relay struct {
+	owner   map[string]string // address of a member -> its name
+	proxies map[string]string // name -> host:port of its proxy
+	gates   map[harness.Link]*gate
+
+	ctx       context.Context // ends with the relay
+	cancel    context.CancelFunc
+	listeners []net.Listener
+	running   sync.WaitGroup
+}
+
+// queueChunks and chunkBytes bound what the relay holds for one direction of one connection, as a socket's
+// send buffer would; then the sender blocks.
+const (
+	queueChunks = 64
+	chunkBytes  = 32 << 10
+)
+
+// newRelay opens one proxy per member. owner maps addresses to members.
+func newRelay(owner map[string]string) (*relay, error) {
+	r := &relay{owner: owner, proxies: map[string]string{}, gates: map[harness.Link]*gate{}}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	for _, from := range owner {
+		for _, to := range owner {
+			if from != to {
+				r.gates[harness.Link{From: from, To: to}] = newGate()
+			}
+		}
+	}
+	for _, node := range owner {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			r.close()
+			return nil, fmt.Errorf("process: relay: %w", err)
+		}
+		r.proxies[node] = l.Addr().String()
+		r.listeners = append(r.listeners, l)
+		r.running.Go(func() { r.accept(node, l) })
+	}
+	return r, nil
+}
+
+func (r *relay) close() {
+	r.cancel()
+	for _, l := range r.listeners {
+		l.Close()
+	}
+	r.running.Wait()
+}
+
+func (r *relay) cut(links []harness.Link) error {
+	for _, link := range links {
+		if r.gates[link] == nil {
+			return fmt.Errorf("process: cut: there is no link from %q to %q", link.From, link.To)
+		}
+	}
+	for _, link := range links {
+		r.gates[link].shut()
+	}
+	return nil
+}
+
+func (r *relay) restore() {
+	for _, g := range r.gates {
+		g.open()
+	}
+}
+
+func (r *relay) withheld() map[harness.Link]uint64 {
+	counts := map[harness.Link]uint64{}
+	for link, g := range r.gates {
+		if n, cut := g.count(); cut {
+			counts[link] = n
+		}
+	}
+	return counts
+}
+
+func (r *relay) accept(from string, l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if r.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			select { // out of file descriptors, most likely: let some connections end
+			case <-r.ctx.Done():
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+			continue
+		}
+		r.running.Go(func() {
+			defer conn.Close()
+			stop := context.AfterFunc(r.ctx, func() { conn.Close() })
+			defer stop()
+			r.serve(from, conn.(*net.TCPConn))
+		})
+	}
+}
+
+// serve answers one CONNECT and then carries bytes until both directions have ended.
+func (r *relay) serve(from string, client *net.TCPConn) {
+	br := bufio.NewReader(client)
+	req, err := http.ReadRequest(br)
+	if err != nil {
+		return
+	}
+	to, known := r.owner[req.Host]
+	switch {
+	case req.Method != http.MethodConnect:
+		fmt.Fprint(client, "HTTP/1.1 405 Method Not Allowed\r\nAllow: CONNECT\r\nContent-Length: 0\r\n\r\n")
+		return
+	case !known:
+		fmt.Fprint(client, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+		return
+	}
+	there, back := r.gates[harness.Link{From: from, To: to}], r.gates[harness.Link{From: to, To: from}]
+	if from == to { // a member may dial its own address: that is no link
+		there, back = newGate(), newGate()
+	}
+	if !r.awaitOpen(client, there, back) {
+		return
+	}
+	conn, err := net.DialTimeout("tcp", req.Host, 5*time.Second)
+	if err != nil {
+		fmt.Fprint(client, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+		return
+	}
+	server := conn.(*net.TCPConn)
+	defer server.Close()
+	stop := context.AfterFunc(r.ctx, func() { server.Close() })
+	defer stop()
+	if _, err := fmt.Fprint(client, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		return
+	}
+	carry(r.ctx, br, client, server, there, back)
+}
+
+// awaitOpen returns when neither direction is cut, or false when the dialler gave up or the relay closes.
+func (r *relay) awaitOpen(client *net.TCPConn, there, back *gate) bool {
+	for _, g := range []*gate{there, back} {
+		select {
+		case <-g.passable():
+			continue
+		default:
+		}
+		g.withhold()
+		// The dialler says nothing before it has its answer, so a read ends only when it gives up.
+		gone := make(chan struct{})
+		var watch sync.WaitGroup
+		watch.Go(func() {
+			if _, err := client.Read(make([]byte, 1)); !errors.Is(err, errDeadline) {
+				close(gone)
+			}
+		})
+		open := false
+		select {
+		case <-g.passable():
+			open = true
+		case <-gone:
+		case <-r.ctx.Done():
+		}
+		client.SetReadDeadline(time.Unix(1, 0))
+		watch.Wait()
+		client.SetReadDeadline(time.Time{})
+		if !open {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,244 @@
+package process
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"raftlab/harness"
+)
+
+// pair is an open stream that n1 has dialled to n2 through the relay.
+type pair struct {
+	relay  *relay
+	n1, n2 *net.TCPConn
+	accept <-chan *net.TCPConn
+	target string
+}
+
+func newPair(t *testing.T) *pair {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan *net.TCPConn, 10)
+	go func() {
+		defer close(accepted)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn.(*net.TCPConn)
+		}
+	}()
+	r, err := newRelay(map[string]string{"127.0.0.1:1": "n1", l.Addr().String(): "n2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.close()
+		l.Close()
+		for conn := range accepted {
+			conn.Close()
+		}
+	})
+	p := &pair{relay: r, accept: accepted, target: l.Addr().String()}
+	p.n1 = p.dial(t)
+	p.await200(t, p.n1, 2*time.Second)
+	p.n2 = <-accepted
+	t.Cleanup(func() { p.n1.Close(); p.n2.Close() })
+	return p
+}
+
+// dial sends the CONNECT without waiting for the answer.
+func (p *pair) dial(t *testing.T) *net.TCPConn {
+	t.Helper()
+	conn, err := net.Dial("tcp", p.relay.proxies["n1"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", p.target, p.target)
+	return conn.(*net.TCPConn)
+}
+
+func (p *pair) await200(t *testing.T, conn net.Conn, d time.Duration) {
+	t.Helper()
+	conn.SetReadDeadline(time.Now().Add(d))
+	defer conn.SetReadDeadline(time.Time{})
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatalf("CONNECT: %v %v", resp, err)
+	}
+}
+
+func (p *pair) cut(t *testing.T, links ...harness.Link) {
+	t.Helper()
+	if err := p.relay.cut(links); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func receives(t *testing.T, conn net.Conn, want string) {
+	t.Helper()
+	conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(conn, got); err != nil || string(got) != want {
+		t.Fatalf("received %q, want %q: %v", got[:n], want, err)
+	}
+}
+
+func silent(t *testing.T, conn net.Conn) {
+	t.Helper()
+	conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("something came over a cut link: %d bytes, %v", n, err)
+	}
+}
+
+func send(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var (
+	there = harness.Link{From: "n1", To: "n2"}
+	back  = harness.Link{From: "n2", To: "n1"}
+)
+
+// A cut is one-way, counted, and gives back in order what it has withheld.
+func TestOneWayCutWithholdsOneDirection(t *testing.T) {
+	p := newPair(t)
+	send(t, p.n1, "before ")
+	receives(t, p.n2, "before ")
+	p.cut(t, there)
+	send(t, p.n1, "during ")
+	silent(t, p.n2)
+	send(t, p.n2, "other way")
+	receives(t, p.n1, "other way")
+	if !eventually(func() bool { return p.relay.withheld()[there] > 0 }) {
+		t.Fatal("nothing was counted")
+	}
+	p.relay.restore()
+	send(t, p.n1, "after")
+	receives(t, p.n2, "during after")
+}
+
+// The kernel of a dead process says goodbye; behind a cut nobody hears it.
+func TestEndOfStreamIsWithheld(t *testing.T) {
+	p := newPair(t)
+	p.cut(t, back, there)
+	p.n2.SetLinger(0)
+	p.n2.Close()
+	silent(t, p.n1)
+	p.relay.restore()
+	p.n1.SetReadDeadline(time.Now().Add(2 * time.Second))
+	if _, err := p.n1.Read(make([]byte, 1)); err == nil {
+		t.Fatal("n1 did not learn after the restore that n2 is gone")
+	}
+}
+
+// A write that found the receiver's window full must not go on in the middle of the cut.
+func TestCutStopsAWriteToAReceiverThatDoesNotRead(t *testing.T) {
+	p := newPair(t)
+	sent := make(chan int64)
+	go func() {
+		p.n1.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		n, _ := p.n1.Write(make([]byte, 64<<20)) // more than every buffer on the way
+		sent <- int64(n)
+	}()
+	total := <-sent
+	p.cut(t, there)
+	g := p.relay.gates[there]
+	g.mu.Lock()
+	if g.writing != 0 {
+		t.Errorf("%d writes go on after the cut", g.writing)
+	}
+	g.mu.Unlock()
+	// What the receiving kernel had is there; then nothing more comes until the restore.
+	var got int64
+	buffer := make([]byte, 1<<20)
+	for {
+		p.n2.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		n, err := p.n2.Read(buffer)
+		got += int64(n)
+		if err != nil {
+			break
+		}
+	}
+	if got == 0 || got >= total {
+		t.Fatalf("received %d of %d bytes during the cut", got, total)
+	}
+	p.relay.restore()
+	p.n1.CloseWrite()
+	p.n2.SetReadDeadline(time.Now().Add(5 * time.Second))
+	rest, err := io.Copy(io.Discard, p.n2)
+	if err != nil || got+rest != total {
+		t.Fatalf("received %d + %d bytes of %d: %v", got, rest, total, err)
+	}
+}
+
+// SYN needs one direction and its answer the other.
+func TestDialHangsWhileEitherDirectionIsCut(t *testing.T) {
+	for _, link := range []harness.Link{there, back} {
+		t.Run(link.From+" to "+link.To, func(t *testing.T) {
+			p := newPair(t)
+			p.cut(t, link)
+			patient, impatient := p.dial(t), p.dial(t)
+			silent(t, patient)
+			impatient.CloseWrite()
+			impatient.SetReadDeadline(time.Now().Add(2 * time.Second))
+			if _, err := impatient.Read(make([]byte, 1)); err != io.EOF { // the relay has noticed
+				t.Fatalf("the dialler that gave up is still served: %v", err)
+			}
+			if !eventually(func() bool { return p.relay.withheld()[link] == 2 }) {
+				t.Fatalf("counted %v", p.relay.withheld())
+			}
+			p.relay.restore()
+			p.await200(t, patient, 2*time.Second)
+			(<-p.accept).Close()
+			select {
+			case conn := <-p.accept:
+				t.Fatalf("the dialler that gave up was connected from %s", conn.RemoteAddr())
+			default:
+			}
+		})
+	}
+}
+
+func TestRelayServesMembersOnly(t *testing.T) {
+	p := newPair(t)
+	conn, err := net.Dial("tcp", p.relay.proxies["n1"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "CONNECT 192.0.2.1:80 HTTP/1.1\r\nHost: 192.0.2.1:80\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
+	if err != nil || resp.StatusCode != http.StatusForbidden {
+		t.Fatalf("%v %v", resp, err)
+	}
+}
+
+func TestDeadTargetIsRefusedAtOnce(t *testing.T) {
+	r, err := newRelay(map[string]string{"127.0.0.1:1": "n1", "127.0.0.1:2": "n2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	p := &pair{relay: r, target: "127.0.0.1:2"}
+	resp, err := http.ReadResponse(bufio.NewReader(p.dial(t)), &http.Request{Method: http.MethodConnect})
+	if err != nil || resp.StatusCode != http.StatusBadGateway {
+		t.Fatalf("%v %v", resp, err)
+	}
+}

@@ -1,0 +1,172 @@
+package raftkv
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+
+	"raftlab/harness"
+	"raftlab/linearizability"
+)
+
+// client makes one attempt on the wire per operation. It has a transport, and so connections, of its own.
+type client struct {
+	system    *System
+	endpoint  func(context.Context) (string, error)
+	transport *http.Transport
+}
+
+// Dial makes a client for one member. Nothing is dialled before the first operation.
+func (s *System) Dial(_ string, endpoint func(context.Context) (string, error)) (harness.Client, error) {
+	return &client{system: s, endpoint: endpoint, transport: newTransport()}, nil
+}
+
+// Close ends the client's connections.
+func (c *client) Close() error {
+	c.transport.CloseIdleConnections()
+	return nil
+}
+
+// etags remembers which ETag each value had, for all clients: a compare-and-set of the workload names the
+// value that it expects, and the node compares ETags. A value is written once, so it has had one ETag only.
+type etags struct{ known sync.Map }
+
+type keyValue struct{ key, value string }
+
+func (e *etags) learn(key, value, etag string) {
+	if etag != "" {
+		e.known.Store(keyValue{key, value}, etag)
+	}
+}
+
+func (e *etags) of(key, value string) (string, bool) {
+	etag, ok := e.known.Load(keyValue{key, value})
+	if !ok {
+		return "", false
+	}
+	return etag.(string), true
+}
+
+// Do makes one attempt.
+func (c *client) Do(ctx context.Context, op linearizability.Operation) linearizability.Result {
+	endpoint, err := c.endpoint(ctx)
+	if err != nil {
+		return failed("find the member: %v", err)
+	}
+	req, err := c.request(ctx, endpoint, op)
+	if err != nil {
+		return failed("%v", err)
+	}
+	// RoundTrip and not http.Client: no redirect is followed, so nothing is sent twice.
+	resp, sent, err := roundTrip(c.transport, req)
+	if err != nil {
+		if !sent {
+			return failed("nothing was sent: %v", err)
+		}
+		return unknown("no answer: %v", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, replyBytesMax))
+	result := c.judge(op, resp, body, err)
+	result.Index, _ = strconv.ParseUint(resp.Header.Get("Raft-Index"), 10, 64)
+	result.Term, _ = strconv.ParseUint(resp.Header.Get("Raft-Term"), 10, 64)
+	result.ServedBy = resp.Header.Get("Raft-Served-By")
+	return result
+}
+
+func (c *client) request(ctx context.Context, endpoint string, op linearizability.Operation) (*http.Request, error) {
+	method, body := http.MethodGet, []byte(nil)
+	switch op.Kind {
+	case linearizability.Get:
+	case linearizability.Delete:
+		method = http.MethodDelete
+	case linearizability.Put, linearizability.CAS:
+		method, body = http.MethodPut, []byte(op.Value)
+	default:
+		return nil, fmt.Errorf("raftkv: no request for an operation of kind %q", op.Kind)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+endpoint+"/"+url.PathEscape(op.Key), nil)
+	if err != nil {
+		return nil, fmt.Errorf("raftkv: %w", err)
+	}
+	oneAttempt(req, body)
+	req.Header.Set("X-Request-Id", strconv.FormatInt(op.ID, 10))
+	if body != nil {
+		req.Header.Set("Content-Type", "text/plain")
+	}
+	if op.Kind == linearizability.CAS {
+		etag, ok := c.system.etags.of(op.Key, op.Expect)
+		if !ok {
+			return nil, fmt.Errorf("raftkv: no reply has told the ETag of %q on %s, so it cannot be expected", op.Expect, op.Key)
+		}
+		req.Header.Set("If-Match", etag)
+	}
+	return req, nil
+}
+
+// judge is the status table of the node's API. readErr is what broke while the body was read.
+func (c *client) judge(op linearizability.Operation, resp *http.Response, body []byte, readErr error) linearizability.Result {
+	code := resp.StatusCode
+	switch {
+	case code == http.StatusOK && op.Kind == linearizability.Get:
+		if readErr != nil {
+			return unknown("the value broke off: %v", readErr)
+		}
+		value := string(body)
+		c.system.etags.learn(op.Key, value, resp.Header.Get("Etag"))
+		return linearizability.Result{Outcome: linearizability.OK, Got: &value}
+	case code == http.StatusOK: // done, even if the body broke off after it
+		if op.Kind != linearizability.Delete {
+			c.system.etags.learn(op.Key, op.Value, resp.Header.Get("Etag"))
+		}
+		return linearizability.Result{Outcome: linearizability.OK, Swapped: op.Kind == linearizability.CAS}
+	case code == http.StatusNotFound && op.Kind == linearizability.Get && resp.Header.Get("Raft-Index") != "":
+		return linearizability.Result{Outcome: linearizability.OK} // without the header it is some other route's 404
+	case code == http.StatusPreconditionFailed && op.Kind == linearizability.CAS:
+		return linearizability.Result{Outcome: linearizability.OK}
+	case code == http.StatusServiceUnavailable, code >= 300 && code < 500:
+		if !definite(body) {
+			return unknown("%s, but not definite: %.200s", resp.Status, body)
+		}
+		return failed("%s: %.200s", resp.Status, body)
+	}
+	return unknown("%s: %.200s", resp.Status, body) // 504, 500, and what the API does not have
+}
+
+// definite is false only where the reply says so itself: a member that answers 503 and then that the write may
+// still happen is not believed the 503.
+func definite(body []byte) bool {
+	var reply struct {
+		Definite *bool `json:"definite"`
+	}
+	return json.Unmarshal(body, &reply) != nil || reply.Definite == nil || *reply.Definite
+}
+
+func failed(format string, args ...any) linearizability.Result {
+	return linearizability.Result{Outcome: linearizability.Failed, Error: fmt.Sprintf(format, args...)}
+}
+
+func unknown(format string, args ...any) linearizability.Result {
+	return linearizability.Result{Outcome: linearizability.Unknown, Error: fmt.Sprintf(format, args...)}
+}
+
+// oneAttempt gives the request a body that net/http cannot send again.
+//
+// Transport.RoundTrip repeats a request that broke on a connection which was used before, if the request is a
+// GET without a body or has GetBody (Request.isReplayable, persistConn.shouldRetryRequest). A body that is not nil,
+// not http.NoBody and without GetBody is never repeated, whatever the method. For a GET or DELETE the transport
+// finds that it is empty and sends none.
+func oneAttempt(req *http.Request, body []byte) {
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	req.ContentLength = int64(len(body))
+	req.GetBody = nil
+}
+
+var errPoisoned = errors.New("raftkv: the attempt is over")
