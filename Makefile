@@ -1,0 +1,60 @@
+# make          this list
+# Everything runs on a machine that has Go, make and, for containers, Docker.
+
+SHELL   := /bin/bash
+IMAGE   := raftlab/node:dev
+BACKEND ?= auto
+SEED    ?=
+S       ?= default
+STATIC  := CGO_ENABLED=0 go build -trimpath -ldflags=-s
+# The race detector needs a C compiler; everything else does not.
+RACE    := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null && echo -race)
+DOCKER  := $(shell timeout 5 docker info >/dev/null 2>&1 && echo yes)
+
+.PHONY: help build image test lint chaos doctor up down clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/raftd, the node, and bin/raftlab, the lab
+	@mkdir -p bin
+	@$(STATIC) -o bin/raftd ./node/cmd/raftd
+	@$(STATIC) -o bin/raftlab ./chaos/cmd/raftlab
+
+# The last stage of the Dockerfile over binaries that this machine's Go built: the same image, in seconds, and
+# without pulling a base image.
+image: build ## the container image, built with this machine's Go
+	@mkdir -p bin/image/out/data
+	@$(STATIC) -o bin/image/out/raftlab-agent ./chaos/agent
+	@cp bin/raftd bin/image/out/raftd
+	@sed -n '/^FROM scratch/,$$p' Dockerfile | sed 's,--from=build ,,; s, /out/, out/,g' > bin/image/Dockerfile
+	@docker build -q -t $(IMAGE) bin/image >bin/image/build.log 2>&1 || { cat bin/image/build.log; exit 1; }
+
+ifeq ($(DOCKER),yes)
+MAYBE_IMAGE := image
+endif
+
+lint: ## gofmt and go vet
+	@unformatted=$$(gofmt -l chaos harness linearizability node raft); \
+	  if [ -n "$$unformatted" ]; then echo "gofmt would change:" $$unformatted; exit 1; fi
+	@go vet ./...
+
+test: lint build $(MAYBE_IMAGE) ## unit tests, scripts, the race detector where it pays, containers where Docker answers
+	go test ./raft/...
+	go test $(RACE) ./node/... ./harness/... ./linearizability/... ./chaos/...
+
+chaos: build $(if $(filter process,$(BACKEND)),,$(MAYBE_IMAGE)) ## break a cluster and judge it: S=scenario SEED=n BACKEND=auto|docker|process
+	@bin/raftlab run $(S) $(if $(SEED),--seed $(SEED)) --backend $(BACKEND)
+
+doctor: build ## what this machine can do for the lab
+	@bin/raftlab doctor
+
+up: $(MAYBE_IMAGE) ## five members with docker compose, on ports 8000 to 8004
+	@docker compose version >/dev/null 2>&1 && docker compose up -d --no-build || docker-compose up -d --no-build
+
+down: ## stop them and forget their data
+	@docker compose version >/dev/null 2>&1 && docker compose down -v || docker-compose down -v
+
+clean: build ## undo what an interrupted run left, and remove what was built
+	@bin/raftlab clean
+	@rm -rf bin runs
