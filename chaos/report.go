@@ -20,14 +20,15 @@ type About struct {
 // summary is run.json.
 type summary struct {
 	Verdict     Verdict       `json:"verdict"`
+	ExitCode    int           `json:"exit_code"`
 	Reason      string        `json:"reason"`
 	Interrupted bool          `json:"interrupted,omitempty"`
 	Scenario    string        `json:"scenario"`
 	Seed        uint64        `json:"seed"`
 	Started     time.Time     `json:"started"`
-	World       string        `json:"world"`
+	World       string        `json:"world,omitempty"` // there is none where the cluster did not start
 	System      string        `json:"system"`
-	Members     []string      `json:"members"`
+	Members     []string      `json:"members,omitempty"`
 	Schedule    []string      `json:"schedule"` // as drawn from the seed
 	Took        time.Duration `json:"took_ns"`
 	Served      Served        `json:"served"`
@@ -44,11 +45,15 @@ type summary struct {
 // it can, and returns every error.
 func (x Experiment) WriteReport(r Result, about About) error {
 	s := summary{
-		Verdict: r.Verdict, Reason: r.Reason(), Interrupted: r.Interrupted, Scenario: x.Scenario, Seed: x.Schedule.Seed,
-		Started: time.Now().Add(-r.Took).UTC().Truncate(time.Second), World: x.Cluster.World(), System: x.System.Name(), Members: members(x.Cluster),
+		Verdict: r.Verdict, ExitCode: r.ExitCode(), Reason: r.Reason(), Interrupted: r.Interrupted,
+		Scenario: x.Scenario, Seed: x.Schedule.Seed,
+		Started: time.Now().Add(-r.Took).UTC().Truncate(time.Second), System: x.System.Name(),
 		Schedule: strings.Split(strings.TrimSpace(x.Schedule.String()), "\n"),
 		Took:     r.Took, Served: r.Served, Elections: len(r.Observed.Elections), Dropped: r.Dropped(),
 		Leaderless: r.Leaderless, About: about, Counts: r.Counts, Windows: r.Windows,
+	}
+	if x.Cluster != nil {
+		s.World, s.Members = x.Cluster.World(), members(x.Cluster)
 	}
 	checks := map[string]any{"verdict": r.Verdict, "checks": r.Checks, "linearizable": r.Linearizable, "observed": r.Observed}
 	text := fmt.Sprintf("# %s: %s, seed %d\n\n%s\n\n```\n%s\n```\n\nRun again with `%s`.\n", r.Verdict, x.Scenario,

@@ -160,7 +160,7 @@ func CheckNetwork(ctx context.Context, runID, image, agentPath string) error {
 }
 
 func (c *Cluster) checkNetwork(ctx context.Context, capabilities ...string) error {
-	if err := c.engine.needImage(ctx, c.options.AgentImage); err != nil {
+	if _, err := c.engine.findImage(ctx, c.options.AgentImage); err != nil {
 		return err
 	}
 	created, err := c.engine.api.ContainerCreate(ctx, client.ContainerCreateOptions{

@@ -1,7 +1,8 @@
 // Package docker runs a cluster in containers: real images, real networks, real kernels. It is the only package
 // that imports testcontainers-go and the Docker client.
 //
-// Every container, network and volume carries the label raftlab.run, so that Sweep finds what a killed lab has left.
+// Every container, network, volume and image that it makes carries the label raftlab.run, so that Sweep finds what a
+// killed lab has left.
 // Links are cut by a side-car in the member's network namespace (see chaos/agent). Nothing is ever pulled.
 package docker
 
@@ -37,6 +38,8 @@ type Options struct {
 	// Grace is how long the first member may take alone before the others are started: a store that is founded
 	// by one member is ready by then, one that needs a majority never will be. Default 3 s.
 	Grace time.Duration
+	// Failed, if set, gets what there is of a cluster that did not start, before it is removed and its logs with it.
+	Failed func(harness.Cluster)
 }
 
 func (o *Options) defaults() error {
@@ -112,6 +115,9 @@ func Start(ctx context.Context, system harness.System, o Options) (*Cluster, err
 		err = c.startAll(ctx)
 	}
 	if err != nil {
+		if o.Failed != nil {
+			o.Failed(c)
+		}
 		return nil, errors.Join(err, c.Close(ctx))
 	}
 	return c, nil
@@ -140,14 +146,14 @@ func (c *Cluster) create(ctx context.Context) error {
 		if spec.Image == "" {
 			return fmt.Errorf("docker: %s has no image: it can only run as a process: %w", c.system.Name(), harness.ErrUnsupported)
 		}
-		if err := c.engine.needImage(ctx, spec.Image); err != nil {
+		if _, err := c.engine.findImage(ctx, spec.Image); err != nil {
 			return err
 		}
 		if c.options.AgentImage == "" {
 			c.options.AgentImage = spec.Image
 		}
 	}
-	if err := c.engine.needImage(ctx, c.options.AgentImage); err != nil {
+	if _, err := c.engine.findImage(ctx, c.options.AgentImage); err != nil {
 		return err
 	}
 	subnet, err := c.engine.createNetwork(ctx, c.objectName("net"), c.labels("network", ""))

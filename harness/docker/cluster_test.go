@@ -56,7 +56,18 @@ func TestMemberThatEndsAtOnceIsNamedWithItsLastWords(t *testing.T) {
 	needDocker(t)
 	system := &kvdtest.System{Image: image}
 	defer system.CloseIdle()
-	_, err := Start(kvdtest.Deadline(t, 60*time.Second), badFlag{system}, Options{Nodes: 1, RunID: fmt.Sprintf("test-%d-flag", os.Getpid())})
+	var log strings.Builder
+	_, err := Start(kvdtest.Deadline(t, 60*time.Second), badFlag{system}, Options{
+		Nodes: 1, RunID: fmt.Sprintf("test-%d-flag", os.Getpid()),
+		Failed: func(c harness.Cluster) {
+			if err := c.Log(t.Context(), "n1", &log); err != nil {
+				t.Error(err)
+			}
+		},
+	})
+	if !strings.Contains(log.String(), "flag provided but not defined") {
+		t.Errorf("its log before it was removed: %q", log.String())
+	}
 	if err == nil || !strings.Contains(err.Error(), "n1 ended with code 2") || !strings.Contains(err.Error(), "flag provided but not defined") {
 		t.Fatalf("start: %v", err)
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
 	tclog "github.com/testcontainers/testcontainers-go/log"
@@ -18,13 +17,6 @@ import (
 
 // ErrUnavailable wraps the reason why no engine can be used.
 var ErrUnavailable = errors.New("no Docker engine answered")
-
-// ImageMissing says that an image is not on this engine. Nothing is ever pulled.
-type ImageMissing struct{ Image string }
-
-func (e ImageMissing) Error() string {
-	return fmt.Sprintf("image %s is not on this Docker engine: run `make image`", e.Image)
-}
 
 // The preflight takes less than a second, all sockets together.
 const (
@@ -41,18 +33,31 @@ func Available(ctx context.Context) error {
 	return e.close()
 }
 
-// Version names the engine and the version of its API.
-func Version(ctx context.Context) (string, error) {
+// Description is what the engine says of itself and of its machine.
+type Description struct {
+	Version, API                string // API is the newest that it speaks
+	CgroupVersion, CgroupDriver string
+}
+
+// Describe asks the engine. One whose API is too old for the lab is ErrUnavailable.
+func Describe(ctx context.Context) (Description, error) {
 	e, err := connect(ctx)
 	if err != nil {
-		return "", err
+		return Description{}, err
 	}
 	defer e.close()
-	v, err := e.api.ServerVersion(ctx, client.ServerVersionOptions{})
+	version, err := e.api.ServerVersion(ctx, client.ServerVersionOptions{})
 	if err != nil {
-		return "", fmt.Errorf("docker: %w", err)
+		return Description{}, fmt.Errorf("docker: version: %w", err)
 	}
-	return fmt.Sprintf("Docker %s (API %s, using %s) at %s", v.Version, v.APIVersion, e.api.ClientVersion(), e.host), nil
+	machine, err := e.api.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return Description{}, fmt.Errorf("docker: info: %w", err)
+	}
+	return Description{
+		Version: version.Version, API: version.APIVersion,
+		CgroupVersion: machine.Info.CgroupVersion, CgroupDriver: machine.Info.CgroupDriver,
+	}, nil
 }
 
 // engine is a connection to the one Docker engine that the lab uses.
@@ -154,16 +159,4 @@ func (e *engine) provider() (*testcontainers.DockerProvider, error) {
 		return nil, fmt.Errorf("docker: testcontainers uses %s and DOCKER_HOST is %s: see tc.host in ~/.testcontainers.properties", host, e.host)
 	}
 	return p, nil
-}
-
-// needImage returns ImageMissing where a start would have to pull.
-func (e *engine) needImage(ctx context.Context, image string) error {
-	_, err := e.api.ImageInspect(ctx, image)
-	if errdefs.IsNotFound(err) {
-		return ImageMissing{Image: image}
-	}
-	if err != nil {
-		return fmt.Errorf("docker: image %s: %w", image, err)
-	}
-	return nil
 }

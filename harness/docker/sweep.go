@@ -19,7 +19,8 @@ const (
 )
 
 // Sweep removes every container, network and volume of a run, or of all runs where runID is empty, and names what it
-// removed. The rules that an agent has made go with the namespaces that they are in.
+// removed. An image of ReplaceFile has its own tag for a run. The rules that an agent has made go with the namespaces
+// that they are in.
 func Sweep(ctx context.Context, runID string) ([]string, error) {
 	e, err := connect(ctx)
 	if err != nil {
@@ -36,10 +37,11 @@ func (e *engine) sweep(ctx context.Context, runID string) ([]string, error) {
 	}
 	filters := client.Filters{}.Add("label", label)
 	s := &sweeper{engine: e}
-	// In this order: a volume or network in use cannot be removed.
+	// In this order: what is in use cannot be removed.
 	s.containers(ctx, filters)
 	s.networks(ctx, filters)
 	s.volumes(ctx, filters)
+	s.images(ctx, filters)
 	slices.Sort(s.removed)
 	return s.removed, errors.Join(s.errs...)
 }
@@ -104,5 +106,21 @@ func (s *sweeper) volumes(ctx context.Context, filters client.Filters) {
 	for _, v := range list.Items {
 		_, err := s.engine.api.VolumeRemove(ctx, v.Name, client.VolumeRemoveOptions{Force: true})
 		s.note("volume", v.Name, err)
+	}
+}
+
+// images looks for those of ReplaceFile, and for what was left of one that was not built to its end.
+func (s *sweeper) images(ctx context.Context, filters client.Filters) {
+	list, err := s.engine.api.ImageList(ctx, client.ImageListOptions{Filters: filters})
+	if err != nil {
+		s.errs = append(s.errs, fmt.Errorf("docker: list images: %w", err))
+		return
+	}
+	for _, i := range list.Items {
+		name := i.ID
+		if len(i.RepoTags) > 0 && i.RepoTags[0] != "<none>:<none>" { // so an engine of API 1.41 calls an untagged one
+			name = i.RepoTags[0]
+		}
+		s.note("image", name, s.engine.removeImage(ctx, name))
 	}
 }

@@ -26,6 +26,8 @@ type Options struct {
 	// Grace is how long the first member may take alone before the others are started: a store that is founded
 	// by one member is ready by then, one that needs a majority never will be. Default 3 s.
 	Grace time.Duration
+	// Failed, if set, gets what there is of a cluster that did not start, before it is closed.
+	Failed func(harness.Cluster)
 }
 
 // Cluster is a set of member processes. It is safe for concurrent use.
@@ -74,10 +76,13 @@ func Start(ctx context.Context, system harness.System, o Options) (*Cluster, err
 		return nil, fmt.Errorf("process: %w", err)
 	}
 	c := &Cluster{system: system, members: map[string]*member{}, parent: newParent()}
-	if err := c.prepare(dir, o.Nodes); err != nil {
-		return nil, errors.Join(err, c.Close(ctx))
+	if err = c.prepare(dir, o.Nodes); err == nil {
+		err = c.startAll(ctx, o.Grace)
 	}
-	if err := c.startAll(ctx, o.Grace); err != nil {
+	if err != nil {
+		if o.Failed != nil {
+			o.Failed(c)
+		}
 		return nil, errors.Join(err, c.Close(ctx))
 	}
 	return c, nil
@@ -274,10 +279,10 @@ func (c *Cluster) Probe(_ context.Context, node string) (harness.Probe, error) {
 	return m.proc.probe()
 }
 
-// Log copies what all processes of the member have written.
+// Log copies what all processes of the member have written: nothing, where it was never started.
 func (c *Cluster) Log(_ context.Context, node string, w io.Writer) error {
 	m, err := c.member(node)
-	if err != nil {
+	if err != nil || m.proc == nil {
 		return err
 	}
 	f, err := os.Open(m.log)

@@ -18,8 +18,8 @@ func cleanCommand(stdout io.Writer) *cobra.Command {
 	var out string
 	c := &cobra.Command{
 		Use:   "clean",
-		Short: "Remove containers, networks and volumes of runs that were cut short, and list their open faults",
-		Long: `Removes every container, network and volume that carries the label of a run, its fault rules with them:
+		Short: "Remove containers, networks, volumes and images of runs that were cut short, and list their open faults",
+		Long: `Removes every container, network, volume and image that carries the label of a run, its fault rules with them:
 they live in the network namespace of the container. Members that ran as processes ended with the raftlab that
 started them. Do not clean while a run is going on.`,
 		Args: cobra.NoArgs,

@@ -200,31 +200,63 @@ func (o *options) run(stdout io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "run   %s  seed=%d  %d nodes  %d clients  %d keys  %s%s  → %s\n", o.scenario, o.schedule.Seed,
 		o.nodes, o.clients, o.keys, o.backend, planted(o.mutant), dir.Dir())
-	world, err := member.start(ctx, dir)
-	if err != nil {
-		if ctx.Err() != nil {
-			return exit{chaos.ExitInterrupted, fmt.Errorf("interrupted while the cluster was starting; nothing is left running")}
-		}
-		return environment("the cluster did not start: %w", err)
-	}
 	x := chaos.Experiment{
-		Scenario: o.scenario, Schedule: o.schedule, System: member.system, Cluster: world.cluster, Dir: dir,
-		Clients: o.clients, Keys: o.keys, Rate: o.rate, Leftovers: world.leftovers,
+		Scenario: o.scenario, Schedule: o.schedule, System: member.system, Dir: dir,
+		Clients: o.clients, Keys: o.keys, Rate: o.rate,
 		Say: func(line string) { fmt.Fprintln(stdout, line) },
 	}
+	began := time.Now()
+	var unread error // logs of a cluster that did not start
+	world, err := member.start(ctx, dir, func(c harness.Cluster) { unread = collectLogs(ctx, dir, c) })
+	if err != nil {
+		return o.notStarted(ctx, stdout, x, began, err, unread)
+	}
+	x.Cluster, x.Leftovers = world.cluster, world.leftovers
 	result, err := x.Run(ctx)
 	if err != nil && !result.Interrupted {
-		return environment("%w (logs are in %s)", err, dir.Path("nodes"))
+		return o.notJudged(stdout, x, result, err, nil)
 	}
 	reported := x.WriteReport(result, o.about())
 	if result.Verdict == chaos.Pass {
 		reported = errors.Join(reported, world.discard())
 	}
 	conclude(stdout, result, dir, o.again())
+	incomplete(stdout, reported)
+	return exit{code: result.ExitCode()}
+}
+
+// collectLogs reads what the members of a cluster have written that is about to be removed, even where ctx has ended.
+func collectLogs(ctx context.Context, dir *harness.Run, c harness.Cluster) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), collectTimeout)
+	defer cancel()
+	return dir.CollectLogs(ctx, c)
+}
+
+func (o *options) notStarted(ctx context.Context, stdout io.Writer, x chaos.Experiment, began time.Time, err, unread error) error {
+	result := chaos.Result{Interrupted: ctx.Err() != nil, Took: time.Since(began)}
+	if result.Interrupted {
+		err = fmt.Errorf("interrupted while the cluster was starting: %w", err)
+	} else {
+		err = fmt.Errorf("the cluster did not start: %w", err)
+	}
+	return o.notJudged(stdout, x, result, err, unread)
+}
+
+// notJudged ends a run that could not be judged. It has a report all the same: who finds the directory later must
+// see why there is no more in it.
+func (o *options) notJudged(stdout io.Writer, x chaos.Experiment, r chaos.Result, err, unread error) error {
+	r.Verdict = chaos.Environment
+	r.Checks = append(r.Checks, chaos.Check{Name: "run", Verdict: chaos.Environment, Reason: oneLine(err)})
+	reported := errors.Join(x.WriteReport(r, o.about()), unread)
+	fmt.Fprintf(stdout, "      %s   logs: %s   re-run: %s\n", x.Dir.Path("summary.md"), x.Dir.Path("nodes"), o.again())
+	incomplete(stdout, reported)
+	return exit{r.ExitCode(), err}
+}
+
+func incomplete(stdout io.Writer, reported error) {
 	if reported != nil {
 		fmt.Fprintf(stdout, "      the report is not complete: %s\n", oneLine(reported))
 	}
-	return exit{code: result.ExitCode()}
 }
 
 func planted(mutant string) string {

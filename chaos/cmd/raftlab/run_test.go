@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,20 +39,57 @@ func TestWithoutDockerAutoSaysSoInOneLineAndRunsOnProcesses(t *testing.T) {
 	}
 }
 
-// The short container run of `make test`. Where there is nothing to run it with, that must be said.
+// The short container run of `make test`. Where there is nothing to run it with, that must be said; where
+// RAFTLAB_REQUIRE_DOCKER is set, there must be something to run it with.
 func TestTheSameScheduleRunsInContainers(t *testing.T) {
+	_, missing := docker.FindImage(t.Context(), defaultImage)
+	if missing != nil && os.Getenv("RAFTLAB_REQUIRE_DOCKER") != "" {
+		t.Fatal("RAFTLAB_REQUIRE_DOCKER is set: ", missing)
+	}
 	got := invoke(t, nil, "run", "--schedule", briefSchedule(t), "--nodes", "3", "--backend", "docker")
-	switch err := docker.Available(t.Context()); {
-	case err != nil:
-		if got.code != chaos.ExitEnvironment || !strings.Contains(got.stderr, "no Docker engine answered") {
-			t.Errorf("exit %d: %s", got.code, got.stderr)
-		}
-	case got.code == chaos.ExitEnvironment:
-		if !strings.Contains(got.stderr, "make image") {
-			t.Errorf("no containers, and it is not said how to get them: %s", got.stderr)
+	switch {
+	case missing != nil:
+		if got.code != chaos.ExitEnvironment || !strings.Contains(got.stderr, missing.Error()) {
+			t.Errorf("exit %d: %q, want %q", got.code, got.stderr, missing)
 		}
 	case got.code != chaos.ExitPass || !strings.Contains(got.stdout, " packets dropped by 4 rules"):
 		t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestAClusterThatDoesNotStartLeavesAReportAndTheLogsThatThereAre(t *testing.T) {
+	dir := t.TempDir()
+	broken, out := filepath.Join(dir, "raftd"), filepath.Join(dir, "runs")
+	if err := os.WriteFile(broken, []byte("#!/bin/sh\necho the disk is on fire >&2\nexit 7\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	got := invoke(t, nil, "run", "--backend", "process", "--nodes", "3", "--binary", broken, "--out", out)
+	const why = "n1 ended with code 7: the disk is on fire"
+	if got.code != chaos.ExitEnvironment || !strings.Contains(got.stderr, "the cluster did not start: ") || !strings.Contains(got.stderr, why) || strings.Count(got.stderr, "\n") != 1 {
+		t.Errorf("exit %d, stderr %q", got.code, got.stderr)
+	}
+	if strings.Contains(got.stdout, "not complete") {
+		t.Errorf("members that were never started are missed:\n%s", got.stdout)
+	}
+	raw, err := os.ReadFile(filepath.Join(out, "latest", "run.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report struct {
+		Verdict, Reason string
+		ExitCode        int `json:"exit_code"`
+	}
+	if err := json.Unmarshal(raw, &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Verdict != "ENVIRONMENT" || report.ExitCode != chaos.ExitEnvironment || !strings.Contains(report.Reason, why) {
+		t.Errorf("run.json: %+v", report)
+	}
+	for file, want := range map[string]string{"summary.md": why, "nodes/n1/log": "the disk is on fire", "nodes/n3/log": ""} {
+		text, err := os.ReadFile(filepath.Join(out, "latest", file))
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %v: %q", file, err, text)
+		}
 	}
 }
 

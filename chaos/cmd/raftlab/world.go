@@ -13,12 +13,15 @@ import (
 	"raftlab/harness/systems/raftkv"
 )
 
-const startTimeout = 60 * time.Second
+const (
+	startTimeout   = 60 * time.Second
+	collectTimeout = 30 * time.Second // of the logs of a cluster that did not start
+)
 
 // member says what will run and where, once it is known that it can.
 type member struct {
 	system  *raftkv.System
-	start   func(context.Context, *harness.Run) (world, error)
+	start   func(_ context.Context, _ *harness.Run, failed func(harness.Cluster)) (world, error)
 	discard func() error // what was made for this run only; nil if nothing was
 }
 
@@ -73,11 +76,11 @@ func (o *options) asProcesses(ctx context.Context, scratch string) (member, erro
 	}
 	o.binary = binary
 	m := member{system: raftkv.New(raftkv.Options{Binary: binary})}
-	m.start = func(ctx context.Context, dir *harness.Run) (world, error) {
+	m.start = func(ctx context.Context, dir *harness.Run, failed func(harness.Cluster)) (world, error) {
 		ctx, cancel := context.WithTimeout(ctx, startTimeout)
 		defer cancel()
 		data := dir.Path("data") // not nodes/, where the copies of the logs go
-		cluster, err := process.Start(ctx, m.system, process.Options{Nodes: o.nodes, Dir: data})
+		cluster, err := process.Start(ctx, m.system, process.Options{Nodes: o.nodes, Dir: data, Failed: failed})
 		if err != nil {
 			return world{}, err
 		}

@@ -1,0 +1,119 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+	"github.com/moby/moby/client/pkg/jsonmessage"
+)
+
+// ImageMissing says that an image is not on this engine. Nothing is ever pulled.
+type ImageMissing struct{ Image string }
+
+func (e ImageMissing) Error() string {
+	return fmt.Sprintf("image %s is not on this Docker engine: run `make image`", e.Image)
+}
+
+// Image is what the engine knows of one.
+type Image struct {
+	ID         string // sha256:...
+	EntryPoint []string
+}
+
+// FindImage returns ImageMissing where a start would have to pull.
+func FindImage(ctx context.Context, name string) (Image, error) {
+	e, err := connect(ctx)
+	if err != nil {
+		return Image{}, err
+	}
+	defer e.close()
+	return e.findImage(ctx, name)
+}
+
+func (e *engine) findImage(ctx context.Context, name string) (Image, error) {
+	inspected, err := e.api.ImageInspect(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return Image{}, ImageMissing{Image: name}
+	}
+	if err != nil {
+		return Image{}, fmt.Errorf("docker: image %s: %w", name, err)
+	}
+	found := Image{ID: inspected.ID}
+	if inspected.Config != nil {
+		found.EntryPoint = inspected.Config.Entrypoint
+	}
+	return found, nil
+}
+
+// ReplaceFile makes the image tag out of base with another program at path. All else stays what it is, so a run of it
+// differs from a run of base by this program alone. The new image is the caller's to remove; Sweep finds it too.
+func ReplaceFile(ctx context.Context, base, tag, path string, program []byte) error {
+	e, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	if _, err := e.findImage(ctx, base); err != nil { // the builder would pull it
+		return err
+	}
+	// The label comes first, so that what a build leaves when it is cut short carries it.
+	recipe := fmt.Sprintf("FROM %s\nLABEL %s=%q\nCOPY [\"program\", %q]\n", base, labelRun, tag, path)
+	files, err := buildContext(recipe, program)
+	if err != nil {
+		return fmt.Errorf("docker: build %s: %w", tag, err)
+	}
+	built, err := e.api.ImageBuild(ctx, files, client.ImageBuildOptions{Tags: []string{tag}, Remove: true, ForceRemove: true})
+	if err != nil {
+		return fmt.Errorf("docker: build %s: %w", tag, err)
+	}
+	defer built.Body.Close()
+	// The status was sent before the build began: a failure is in the stream.
+	if err := jsonmessage.DisplayStream(built.Body, io.Discard); err != nil {
+		return fmt.Errorf("docker: build %s: %w", tag, err)
+	}
+	return nil
+}
+
+// buildContext is a tar of a Dockerfile and of one program.
+func buildContext(recipe string, program []byte) (io.Reader, error) {
+	var files bytes.Buffer
+	archive := tar.NewWriter(&files)
+	for _, file := range []struct {
+		name string
+		mode int64
+		data []byte
+	}{{"Dockerfile", 0o644, []byte(recipe)}, {"program", 0o755, program}} {
+		head := &tar.Header{Name: file.name, Mode: file.mode, Size: int64(len(file.data))}
+		if err := archive.WriteHeader(head); err != nil {
+			return nil, err
+		}
+		if _, err := archive.Write(file.data); err != nil {
+			return nil, err
+		}
+	}
+	return &files, archive.Close()
+}
+
+// RemoveImage removes a tag, and the layers that only this image needs.
+func RemoveImage(ctx context.Context, tag string) error {
+	e, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	if err = e.removeImage(ctx, tag); err != nil {
+		err = fmt.Errorf("docker: remove image %s: %w", tag, err)
+	}
+	return errors.Join(err, e.close())
+}
+
+func (e *engine) removeImage(ctx context.Context, name string) error {
+	// The classic builder makes an image of each step: without this those would stay, untagged.
+	_, err := e.api.ImageRemove(ctx, name, client.ImageRemoveOptions{PruneChildren: true})
+	return err
+}
