@@ -55,6 +55,6 @@ up: $(MAYBE_IMAGE) ## five members with docker compose, on ports 8000 to 8004
 down: ## stop them and forget their data
 	@docker compose version >/dev/null 2>&1 && docker compose down -v || docker-compose down -v
 
-clean: build ## undo what an interrupted run left, and remove what was built
+clean: build ## undo what an interrupted run left, and remove what was built; runs/ stays
 	@bin/raftlab clean
-	@rm -rf bin runs
+	@rm -rf bin

@@ -38,6 +38,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	command := "serve"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		command, args = args[0], args[1:]
+	} else if len(args) > 0 && (args[0] == "--version" || args[0] == "-version") {
+		command, args = "version", args[1:]
 	}
 	var err error
 	switch command {
@@ -46,7 +48,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case "health":
 		err = health(args, stdout)
 	case "version":
+		if len(args) > 0 {
+			err = usageError{fmt.Errorf("unexpected argument %q", args[0])}
+			break
+		}
 		fmt.Fprintln(stdout, version())
+	case "help":
+		err = serve([]string{"--help"}, stdout, stderr)
 	default:
 		err = usageError{fmt.Errorf("unknown command %q; the commands are serve, health and version", command)}
 	}
@@ -86,6 +94,9 @@ func health(args []string, stdout io.Writer) error {
 	timeout := flags.Duration("timeout", 2*time.Second, "how long to wait for the answer")
 	if err := parse(flags, args, stdout); err != nil {
 		return err
+	}
+	if !strings.Contains(*url, "://") {
+		*url = "http://" + *url
 	}
 	path := "/livez"
 	if *ready {

@@ -165,16 +165,19 @@ func TestBadInputIsOneClearSentence(t *testing.T) {
 		says string
 		data string // must not exist afterwards
 	}{
-		"unknown flag":           {[]string{"--colour", "red"}, 64, "flag not known: -colour", ""},
+		"unknown flag":           {[]string{"--colour", "red"}, 64, "flag not known: --colour", ""},
 		"unknown command":        {[]string{"dance"}, 64, `unknown command "dance"`, ""},
 		"argument too many":      {[]string{"--port", "8000", "now"}, 64, `unexpected argument "now"`, ""},
-		"port not a number":      {[]string{"--port", "http"}, 64, `invalid value "http" for flag -port`, ""},
+		"port not a number":      {[]string{"--port", "http"}, 64, `invalid value "http" for --port`, ""},
 		"port out of range":      {[]string{"--port", "70000"}, 64, "--port 70000 must be from 1 to 65535", ""},
 		"nobody can dial that":   {[]string{"--listen", "0.0.0.0:8000"}, 64, "--advertise", ""},
 		"join without port":      {[]string{"--join", "n1"}, 64, `--join "n1" must be host:port`, ""},
 		"join itself":            {[]string{"--listen", free, "--join", free}, 64, "own address", ""},
 		"heartbeat too slow":     {[]string{"--heartbeat", "400ms"}, 64, "must be at least three times --heartbeat", ""},
 		"not-leader":             {[]string{"--not-leader", "ignore"}, 64, "forward or redirect", ""},
+		"version and more":       {[]string{"version", "x"}, 64, `unexpected argument "x"`, ""},
+		"log level":              {[]string{"--log-level", "loud"}, 64, `invalid value "loud" for --log-level`, ""},
+		"join for no time":       {[]string{"--join", "n1:1", "--join-timeout", "-1s"}, 64, "must be above zero", ""},
 		"log format":             {[]string{"--log", "xml"}, 64, "text or json", ""},
 		"port in use":            {[]string{"--listen", first.address, "--data", fresh()}, 1, "port in use", "data"},
 		"join nobody":            {[]string{"--listen", free, "--data", fresh(), "--join", "127.0.0.1:1", "--join-timeout", "300ms"}, 1, "no member of a cluster answers there", "data"},
@@ -185,7 +188,7 @@ func TestBadInputIsOneClearSentence(t *testing.T) {
 		"data is a file":         {[]string{"--listen", free, "--data", file}, 1, "not a directory", ""},
 		"data not writable":      {[]string{"--listen", free, "--data", filepath.Join(readOnly, "x")}, 1, "permission denied", "data"},
 		"health of nobody":       {[]string{"health", "--url", "http://127.0.0.1:1"}, 1, "connection refused", ""},
-		"health, unknown flag":   {[]string{"health", "--deep"}, 64, "flag not known: -deep", ""},
+		"health, unknown flag":   {[]string{"health", "--deep"}, 64, "flag not known: --deep", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

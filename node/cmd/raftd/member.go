@@ -75,14 +75,14 @@ func openLog(ctx context.Context, o options, dial dialFunc, logger *slog.Logger)
 			return nil, found, fmt.Errorf("data directory %s: %w", o.data, err)
 		}
 		found = wal.Recovered{Identity: log.Identity()}
-		logger.Info("new member", "id", id.ID, "address", id.Address, "data", o.data)
+		logger.Info("new member", "id", id.ID.String(), "address", id.Address, "data", o.data)
 	}
 	if o.join == "" && found.Identity.Cluster == 0 && len(found.Entries) == 0 {
 		if found, err = bootstrap(log, found); err != nil {
 			log.Close()
 			return nil, found, err
 		}
-		logger.Info("new cluster", "cluster", found.Identity.Cluster)
+		logger.Info("new cluster", "cluster", found.Identity.Cluster.String())
 	}
 	return log, found, nil
 }
@@ -124,7 +124,13 @@ func serveMember(ctx context.Context, o options, listener net.Listener, log *wal
 	started := make(chan struct{}) // closed when node is set
 	transport := peer.New(peer.Config{
 		Self: found.Identity.ID, Address: o.advertise, Dial: dialer(o.peerProxy), Logger: logger,
-		Cluster: func() raft.ClusterID { <-started; return node.Status().Cluster },
+		Cluster: func() raft.ClusterID {
+			<-started
+			if node == nil { // it did not start
+				return 0
+			}
+			return node.Status().Cluster
+		},
 		Deliver: func(m raft.Message) { <-started; node.Step(m) },
 	})
 	store := kv.New()

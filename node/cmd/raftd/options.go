@@ -36,6 +36,7 @@ const usage = `raftd runs one member of a cluster.
 
   raftd --host 127.0.0.1 --port 8000                        start a cluster of one
   raftd --host 127.0.0.1 --port 8001 --join 127.0.0.1:8000  join it
+  raftd serve ...                                           the same: serve is what raftd does
   raftd health [--ready] [--url URL]                        ask a member how it is
   raftd version
 
@@ -51,11 +52,22 @@ func parse(flags *flag.FlagSet, args []string, stdout io.Writer) error {
 		flags.PrintDefaults()
 		return err
 	case err != nil:
-		return usageError{errors.New(strings.Replace(err.Error(), "provided but not defined", "not known", 1))}
+		return usageError{errors.New(plain(err.Error()))}
 	case flags.NArg() > 0:
 		return usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0))}
 	}
 	return nil
+}
+
+// plain turns the flag package's words into ours.
+func plain(s string) string {
+	s = strings.Replace(s, "flag provided but not defined: -", "flag not known: --", 1)
+	s = strings.Replace(s, "for flag -", "for --", 1)
+	s = strings.Replace(s, "flag needs an argument: -", "a value is missing after --", 1)
+	if at := strings.Index(s, ": parse error"); at > 0 {
+		s = s[:at]
+	}
+	return strings.Replace(s, "slog: ", "", 1)
 }
 
 func parseOptions(args []string, stdout io.Writer) (options, error) {
@@ -122,6 +134,9 @@ func (o *options) validate() error {
 	o.tick = o.heartbeat / 5
 	if o.tick < time.Millisecond {
 		return bad("--heartbeat %v must be at least 5ms", o.heartbeat)
+	}
+	if o.joinTimeout <= 0 {
+		return bad("--join-timeout %v must be above zero", o.joinTimeout)
 	}
 	if o.election < 3*o.heartbeat {
 		return bad("--election %v must be at least three times --heartbeat %v, or one lost heartbeat deposes a leader", o.election, o.heartbeat)

@@ -33,7 +33,7 @@ type tableTransport struct {
 	members []raft.Member
 }
 
-func (t *tableTransport) Send(m []raft.Message)        { t.table.pile = append(t.table.pile, m...) }
+func (t *tableTransport) Send(m []raft.Message)       { t.table.pile = append(t.table.pile, m...) }
 func (t *tableTransport) SetMembers(ms []raft.Member) { t.members = ms }
 
 // machine remembers what it applied.
