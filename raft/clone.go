@@ -44,7 +44,8 @@ func (r *Raft) Hash() uint64 {
 	}
 	h.words(uint64(r.log.base), uint64(r.log.baseTerm), uint64(r.log.handed), uint64(r.log.stable))
 	h.entries(r.log.entries)
-	h.words(uint64(r.ConfigurationIndex()), uint64(len(r.configurations)))
+	h.words(uint64(r.snapshot.Index), uint64(r.snapshot.Term), uint64(r.ConfigurationIndex()), uint64(len(r.configurations)))
+	h.flags(r.install != nil, r.restart != nil)
 	for _, f := range r.forwarded {
 		h.words(f.key, f.context)
 	}
@@ -59,7 +60,7 @@ func (r *Raft) Hash() uint64 {
 		h.flags(c.transfer)
 	}
 	if l := r.lead; l != nil {
-		h.words(uint64(l.firstOwn), uint64(l.uncommitted), uint64(l.transferTo), uint64(l.transferred), l.reads.round, uint64(l.reads.index))
+		h.words(uint64(l.firstOwn), uint64(l.uncommitted), uint64(l.transferTo), uint64(l.transferred), uint64(l.stalled), l.reads.round, uint64(l.reads.index))
 		for _, list := range [][]waitingRead{l.reads.asked, l.reads.waiting} {
 			h.words(uint64(len(list)))
 			for _, w := range list {
@@ -68,7 +69,7 @@ func (r *Raft) Hash() uint64 {
 		}
 		for _, id := range slices.Sorted(maps.Keys(l.progress)) {
 			p := l.progress[id]
-			h.words(uint64(id), uint64(p.match), uint64(p.next), uint64(p.told), p.round, uint64(len(p.inflight)))
+			h.words(uint64(id), uint64(p.match), uint64(p.next), uint64(p.told), uint64(p.snapshot), p.round, uint64(len(p.inflight)))
 			h.flags(p.replicating, p.probeSent, p.active)
 			for _, a := range p.inflight {
 				h.words(uint64(a.last), uint64(a.bytes))

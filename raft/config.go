@@ -22,6 +22,8 @@ type Config struct {
 	MaxInflightBytes    int // unacknowledged bytes of entries to one follower; default 16 MiB
 	MaxUncommittedBytes int // of commands at the leader; beyond it Propose is ErrOverloaded; default 64 MiB
 
+	TailEntries int // kept before a snapshot, for followers that are a little behind; default 1000
+
 	// Trace, if not nil, is told what happens, one English sentence an event. TraceDetail adds each append,
 	// commit and read to the elections and changes of role.
 	Trace       func(sentence string)
@@ -41,6 +43,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.MaxInflightAppends, 256)
 	orDefault(&c.MaxInflightBytes, 16<<20)
 	orDefault(&c.MaxUncommittedBytes, 64<<20)
+	orDefault(&c.TailEntries, 1000)
 	return c
 }
 
@@ -58,7 +61,7 @@ func (c Config) Validate() error {
 	}{
 		{"HeartbeatTicks", c.HeartbeatTicks}, {"MaxAppendBytes", c.MaxAppendBytes},
 		{"MaxInflightAppends", c.MaxInflightAppends}, {"MaxInflightBytes", c.MaxInflightBytes},
-		{"MaxUncommittedBytes", c.MaxUncommittedBytes},
+		{"MaxUncommittedBytes", c.MaxUncommittedBytes}, {"TailEntries", c.TailEntries},
 	} {
 		if f.value < 1 {
 			bad("%s %d must be at least 1", f.name, f.value)

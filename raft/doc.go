@@ -14,6 +14,7 @@
 //	replication.go   AppendEntries, both sides                            §5.3
 //	progress.go      what a leader knows of a follower                    §5.3
 //	commit.go        when an entry is safe                                §5.4.2, Figure 8
+//	snapshot.go      what the log may forget, and who is told instead     §7
 //	readindex.go     reads that need no entry                             thesis §6.4
 //	membership.go    one member at a time                                 §6, thesis §4.1
 //	transfer.go      handing leadership over                              thesis §3.10

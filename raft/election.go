@@ -192,6 +192,9 @@ func (r *Raft) becomeLeader() {
 	r.tracef("win the election with %s of %d", r.names(r.candidate.granted), r.Configuration().Voters())
 	r.role, r.candidate, r.leader, r.elapsed = Leader, nil, r.config.ID, 0
 	r.lead = &lead{progress: map[ID]*progress{}, firstOwn: r.log.last() + 1}
+	for _, e := range r.log.slice(r.committed+1, r.log.last(), 1<<62) {
+		r.lead.uncommitted += len(e.Data) // inherited, and to be committed with ours
+	}
 	r.trackMembers()
 	r.appendOwn(Entry{Type: EntryNoop})
 	r.broadcast(false)

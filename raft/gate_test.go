@@ -23,6 +23,7 @@ func TestEveryMessagePassesTheGate(t *testing.T) {
 			"another incarnation": func(m *raft.Message) { m.To = 9 },
 			"from nobody":         func(m *raft.Message) { m.From = 0 },
 			"from itself":         func(m *raft.Message) { m.From = 1 },
+			"an endless term":     func(m *raft.Message) { m.Term = 1 << 63 },
 			"unknown type":        func(m *raft.Message) { m.Type = 200 },
 		} {
 			w := newWorld()
@@ -57,6 +58,27 @@ func TestRepliesOfStrangersCountForNothing(t *testing.T) {
 	}
 }
 
+// TestInheritedEntriesCountAsUncommitted: a new leader has them to commit before its own, so they take room.
+func TestInheritedEntriesCountAsUncommitted(t *testing.T) {
+	w := newWorld()
+	log := append(founded(3), raft.Entry{Index: 2, Term: 2, Data: make([]byte, 900)})
+	w.add(1, raft.HardState{Term: 2}, log)
+	w.add(2, raft.HardState{Term: 2}, founded(3))
+	w.add(3, raft.HardState{Term: 2}, founded(3))
+	w.passTimeout(1)
+	for w.members[1].raft.Role() != raft.Leader {
+		w.deliver(0, false)
+	}
+	propose := func() error { return w.step(1, raft.Propose{Commands: [][]byte{make([]byte, 200)}}) }
+	if err := propose(); !errors.Is(err, raft.ErrOverloaded) {
+		t.Fatalf("200 bytes beside 900 inherited, of 1000 allowed: %v", err)
+	}
+	w.settle()
+	if err := propose(); err != nil {
+		t.Fatalf("after the inherited entry was committed: %v", err)
+	}
+}
+
 // TestConfigNamesEveryBadField: each error says the field, its value and the rule.
 func TestConfigNamesEveryBadField(t *testing.T) {
 	err := raft.Config{HeartbeatTicks: 10, ElectionTicks: 10, MaxAppendBytes: -1}.Validate()
@@ -78,7 +100,7 @@ func TestNewRefusesALogThatCannotBe(t *testing.T) {
 		"terms fall":            {{Term: 2, Index: 1}, {Term: 1, Index: 2}},
 		"damaged configuration": {{Term: 1, Index: 1, Type: raft.EntryConfiguration, Data: []byte{1, 0, 9}}},
 	} {
-		if _, err := raft.New(raft.Config{ID: 1}, raft.HardState{Term: 2}, log); err == nil {
+		if _, err := raft.New(raft.Config{ID: 1}, raft.Stored{HardState: raft.HardState{Term: 2}, Entries: log}); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
@@ -88,6 +110,7 @@ func TestNewRefusesALogThatCannotBe(t *testing.T) {
 func FuzzConfiguration(f *testing.F) {
 	f.Add(founded(3)[0].Data)
 	f.Add([]byte{1, 255, 255})
+	f.Add(append([]byte{2, 0, 0, 0, 1}, 0, 0, 0, 0, 0, 0, 0, 9))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var c raft.Configuration
 		if c.UnmarshalBinary(b) != nil {

@@ -83,6 +83,13 @@ func (l *log) truncate(from Index) {
 	l.stable = min(l.stable, from-1)
 }
 
+// compact forgets the entries up to and including i.
+func (l *log) compact(i Index) {
+	term, _ := l.term(i)
+	l.entries = append([]Entry(nil), l.entries[i-l.base:]...) // a copy, so that the old ones can be freed
+	l.base, l.baseTerm = i, term
+}
+
 // lastNotAfter returns the greatest index up to i whose term is not above t. Both sides of a conflict
 // use it to skip a whole term in one round trip (§5.3, the last paragraphs).
 func (l *log) lastNotAfter(i Index, t Term) (Index, Term) {

@@ -15,8 +15,15 @@ type Member struct {
 	Learner bool // receives the log, has no vote (thesis §4.2.1)
 }
 
-// Configuration is the set of members, sorted by ID. It is never changed in place.
-type Configuration struct{ Members []Member }
+// Configuration is the set of members, sorted by ID, and who is out for good. It is never changed in place.
+type Configuration struct {
+	Members []Member
+	// Removed are the ids that were removed last, oldest first: an id is one life of a member, and does not come back.
+	Removed []ID
+}
+
+// removedMax bounds Removed. Changes are made by people; who was removed a thousand changes ago is gone.
+const removedMax = 1000
 
 // ChangeType says what a Change does.
 type ChangeType uint8
@@ -96,12 +103,15 @@ func (c Configuration) Quorum() int { return c.Voters()/2 + 1 }
 // Next returns the configuration after one change, or says why there is none.
 func (c Configuration) Next(change Change) (Configuration, error) {
 	old, exists := c.Find(change.Member.ID)
-	members := slices.Clone(c.Members)
+	members, removed := slices.Clone(c.Members), c.Removed
 	at := slices.IndexFunc(members, func(m Member) bool { return m.ID == change.Member.ID })
 	switch change.Type {
 	case AddLearner:
 		if _, taken := c.FindAddress(change.Member.Address); exists || taken {
 			return c, ErrMemberExists
+		}
+		if slices.Contains(c.Removed, change.Member.ID) {
+			return c, ErrRemoved
 		}
 		if change.Member.ID == 0 || change.Member.Address == "" {
 			return c, errors.New("raft: a new member needs an id and an address")
@@ -129,10 +139,11 @@ func (c Configuration) Next(change Change) (Configuration, error) {
 			return c, ErrLastVoter
 		}
 		members = slices.Delete(members, at, at+1)
+		removed = append(slices.Clip(removed[max(0, len(removed)+1-removedMax):]), change.Member.ID)
 	default:
 		return c, fmt.Errorf("raft: %v", change.Type)
 	}
-	return Configuration{Members: members}, nil
+	return Configuration{Members: members, Removed: removed}, nil
 }
 
 // String prints n1 n2 n3(learner).
@@ -149,10 +160,15 @@ func (c Configuration) describe(name func(ID) string) string {
 	return strings.Join(words, " ")
 }
 
-// AppendBinary appends the encoding that an EntryConfiguration carries: a version byte, then for each
-// member its id, a flag byte, and its address with a 16-bit length.
+// AppendBinary appends the encoding that an EntryConfiguration carries: a version byte, then how many members, and for
+// each its id, a flag byte, and its address with a 16-bit length; in version 2, how many removed ids, and these. Where
+// none was removed it is version 1, as it has always been.
 func (c Configuration) AppendBinary(b []byte) ([]byte, error) {
-	b = append(b, 1)
+	version := byte(1)
+	if len(c.Removed) > 0 {
+		version = 2
+	}
+	b = append(b, version)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(c.Members)))
 	for _, m := range c.Members {
 		if len(m.Address) > 1<<16-1 {
@@ -167,6 +183,12 @@ func (c Configuration) AppendBinary(b []byte) ([]byte, error) {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(m.Address)))
 		b = append(b, m.Address...)
 	}
+	if version == 2 {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(c.Removed)))
+		for _, id := range c.Removed {
+			b = binary.BigEndian.AppendUint64(b, uint64(id))
+		}
+	}
 	return b, nil
 }
 
@@ -174,9 +196,10 @@ var errConfiguration = errors.New("raft: malformed configuration entry")
 
 // UnmarshalBinary reads what AppendBinary wrote, and nothing else.
 func (c *Configuration) UnmarshalBinary(b []byte) error {
-	if len(b) < 3 || b[0] != 1 {
+	if len(b) < 3 || b[0] != 1 && b[0] != 2 {
 		return errConfiguration
 	}
+	version := b[0]
 	n := int(binary.BigEndian.Uint16(b[1:]))
 	b = b[3:]
 	var members []Member
@@ -194,10 +217,19 @@ func (c *Configuration) UnmarshalBinary(b []byte) error {
 		b = b[size:]
 		members = append(members, m)
 	}
+	var removed []ID
+	if version == 2 {
+		if len(b) < 10 || len(b) != 2+8*int(binary.BigEndian.Uint16(b)) {
+			return errConfiguration
+		}
+		for b = b[2:]; len(b) > 0; b = b[8:] {
+			removed = append(removed, ID(binary.BigEndian.Uint64(b)))
+		}
+	}
 	if len(b) != 0 {
 		return errConfiguration
 	}
-	c.Members = members
+	c.Members, c.Removed = members, removed
 	return nil
 }
 

@@ -20,9 +20,9 @@ const (
 	MsgReadIndexReply
 	// MsgTimeoutNow tells a caught-up follower to campaign at once (thesis §3.10).
 	MsgTimeoutNow
-	// MsgSnapshot and its reply are reserved for InstallSnapshot (§7).
+	// MsgSnapshot is InstallSnapshot (§7). The state itself travels beside it: the sender's caller streams it, and
+	// the receiver's caller hands the message over when all of it is on its disk. The answer is an append reply.
 	MsgSnapshot
-	MsgSnapshotReply
 
 	messageTypes
 )
@@ -31,7 +31,7 @@ var messageNames = [...]string{
 	MsgPreVote: "pre-vote", MsgPreVoteReply: "pre-vote reply", MsgVote: "vote", MsgVoteReply: "vote reply",
 	MsgAppend: "append", MsgAppendReply: "append reply", MsgReadIndex: "read-index",
 	MsgReadIndexReply: "read-index reply", MsgTimeoutNow: "timeout-now",
-	MsgSnapshot: "snapshot", MsgSnapshotReply: "snapshot reply",
+	MsgSnapshot: "snapshot",
 }
 
 // Valid reports whether the type is one that this version knows.
@@ -52,6 +52,8 @@ func (t MessageType) String() string {
 //	append                 Index, LogTerm: the entry before Entries. Commit: leaderCommit. Round: of reads.
 //	append reply           Index: the last entry known to match, or, if Reject, the Index that was refused;
 //	                       then Hint, HintTerm: where the logs may meet. Round: echoed.
+//	snapshot               Index, LogTerm: the last entry that it covers. Entries: one, the configuration at that
+//	                       point, as the entry that brought it. Answered by an append reply.
 //	read-index             Context: the asker's name for the read.
 //	read-index reply       Context: echoed. Index: read at or after this one. Reject: ask again later.
 type Message struct {

@@ -3,12 +3,13 @@ package raft
 // progress is what a leader knows of another member (Figure 2: nextIndex and matchIndex), and how fast it
 // may send.
 //
-// In probe the leader does not know where the logs meet: one append is in flight, and heartbeats repeat it.
+// In snapshot it waits until the state that it lacks has arrived. In probe the leader does not know where the logs meet: one append is in flight, and heartbeats repeat it.
 // In replicate it sends ahead of the answers, within bounds. A refusal or silence leads back to probe.
 type progress struct {
 	match Index // greatest index known to be the same on both; never falls in a term
 	next  Index // the next entry to send; next > match
 
+	snapshot    Index // of the one under way; zero if none is
 	replicating bool
 	probeSent   bool // probe: an append is in flight
 	inflight    []inflightAppend
@@ -26,13 +27,18 @@ type inflightAppend struct {
 }
 
 func (p *progress) probe(next Index) {
-	p.replicating, p.probeSent = false, false
+	p.replicating, p.probeSent, p.snapshot = false, false, 0
 	p.inflight, p.inflightLen = nil, 0
 	p.next = max(next, p.match+1)
 }
 
+func (p *progress) sendingSnapshot(index Index) {
+	p.probe(index + 1)
+	p.snapshot = index
+}
+
 func (p *progress) replicate() {
-	p.replicating, p.probeSent = true, false
+	p.replicating, p.probeSent, p.snapshot = true, false, 0
 	p.next = max(p.next, p.match+1)
 }
 
@@ -66,7 +72,10 @@ func (p *progress) full(c *Config) bool {
 }
 
 func (p *progress) state() string {
-	if p.replicating {
+	switch {
+	case p.snapshot != 0:
+		return "snapshot"
+	case p.replicating:
 		return "replicate"
 	}
 	return "probe"

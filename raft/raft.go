@@ -12,8 +12,9 @@ type Raft struct {
 	config Config
 
 	// Durable (Figure 2, "persistent state"): in a Save before any message speaks of it.
-	hard HardState
-	log  log
+	hard     HardState
+	log      log
+	snapshot Snapshot // the latest; log.base <= snapshot.Index unless there is none
 
 	// Volatile on every member.
 	role           Role
@@ -36,31 +37,58 @@ type Raft struct {
 	messages []Message
 	then     []Message // promises: to be sent when all that is not yet saved is saved
 	reads    []ReadResult
+	install  *Snapshot
+	restart  *Snapshot
 }
 
-// New makes a member from what its disk holds: a fresh one from nothing, a restarted one from its HardState
-// and the entries of its log (entries[0] has index 1 until snapshots exist).
-func New(config Config, hard HardState, entries []Entry) (*Raft, error) {
+// Stored is what a member's disk holds. All zero, it is that of a new member. Base is the entry before Entries[0]; with
+// a snapshot it is not after Snapshot.Index, and the log reaches at least to the snapshot.
+type Stored struct {
+	HardState HardState
+	Snapshot  Snapshot
+	Base      Index
+	BaseTerm  Term
+	Entries   []Entry
+}
+
+// New makes a member from what its disk holds.
+func New(config Config, stored Stored) (*Raft, error) {
+	hard, entries, base := stored.HardState, stored.Entries, stored.Base
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
 	r := &Raft{config: config.withDefaults(), hard: hard, saved: hard, handed: hard, random: config.Seed}
 	r.config.Trace = nil // what the log tells again is not news
-	r.configurations = []configurationAt{{}}
+	s := stored.Snapshot
+	if s.Index < base || s.Index > base+Index(len(entries)) {
+		return nil, fmt.Errorf("raft: the log holds entries %d to %d, the snapshot covers those up to %d", base+1, base+Index(len(entries)), s.Index)
+	}
+	r.snapshot, r.committed, r.applied, r.applying = s, s.Index, s.Index, s.Index
+	r.configurations = []configurationAt{{s.ConfigurationIndex, s.Configuration}}
+	r.log = log{base: base, baseTerm: stored.BaseTerm, handed: base, stable: base}
 	for i, e := range entries {
-		if e.Index != Index(i)+1 {
-			return nil, fmt.Errorf("raft: entry %d of the log has index %d", i+1, e.Index)
+		if e.Index != base+Index(i)+1 {
+			return nil, fmt.Errorf("raft: entry %d of the log has index %d", base+Index(i)+1, e.Index)
 		}
 		if e.Term > hard.Term || i > 0 && e.Term < entries[i-1].Term {
 			return nil, fmt.Errorf("raft: entry %d has term %d, after term %d and in term %d", e.Index, e.Term, r.log.lastTerm(), hard.Term)
+		}
+		if e.Index <= s.Index {
+			continue // its configuration, if it has one, is in the snapshot or older
 		}
 		if err := r.adopt(e); err != nil {
 			return nil, err
 		}
 	}
 	r.log.append(entries...)
+	if !r.log.matches(s.Index, s.Term) {
+		return nil, fmt.Errorf("raft: the snapshot covers entry %d of term %d, the log has another", s.Index, s.Term)
+	}
 	r.log.handed, r.log.stable = r.log.last(), r.log.last()
 	r.resetTimeout()
+	if tail := Index(r.config.TailEntries); s.Index > base+tail {
+		r.compact(s.Index - tail) // the disk lets go of whole files only
+	}
 	r.config.Trace = config.Trace
 	if r.log.last() > 0 {
 		r.tracef("start with entries up to %d; members are %v", r.log.last(), r.Configuration())
@@ -79,16 +107,17 @@ func (r *Raft) Step(in Input) error {
 
 // Ready takes what the member owes since the last Ready.
 func (r *Raft) Ready() Ready {
-	ready := Ready{Messages: r.messages, Reads: r.reads}
-	r.messages, r.reads = nil, nil
-	if r.hard != r.handed || r.log.handed < r.log.last() || len(r.then) > 0 && !r.isSaved() {
+	ready := Ready{Messages: r.messages, Reads: r.reads, Install: r.install}
+	r.messages, r.reads, r.install = nil, nil, nil
+	if r.restart != nil || r.hard != r.handed || r.log.handed < r.log.last() || len(r.then) > 0 && !r.isSaved() {
 		ready.Save = &Save{
 			HardState: r.hard,
+			Restart:   r.restart,
 			Entries:   r.log.slice(r.log.handed+1, r.log.last(), 1<<62),
 			Then:      r.then,
 			Done:      Persisted{HardState: r.hard, Term: r.log.lastTerm(), Index: r.log.last()},
 		}
-		r.handed, r.log.handed = r.hard, r.log.last()
+		r.handed, r.log.handed, r.restart = r.hard, r.log.last(), nil
 	} else {
 		ready.Messages = append(ready.Messages, r.then...)
 	}
@@ -102,7 +131,7 @@ func (r *Raft) Ready() Ready {
 
 // HasReady reports whether Ready would return anything.
 func (r *Raft) HasReady() bool {
-	return len(r.messages) > 0 || len(r.then) > 0 || len(r.reads) > 0 || r.hard != r.handed ||
+	return len(r.messages) > 0 || len(r.then) > 0 || len(r.reads) > 0 || r.hard != r.handed || r.restart != nil ||
 		r.log.handed < r.log.last() || r.applying < r.committed
 }
 
@@ -126,6 +155,7 @@ func (in Persisted) step(r *Raft) error {
 	case Candidate:
 		r.countOwnVote()
 	case Leader:
+		r.lead.stalled = 0
 		r.advanceCommit()
 	}
 	return nil
@@ -139,16 +169,20 @@ func (in Applied) step(r *Raft) error {
 	return nil
 }
 
+// termMax is far above any term that elections can reach. Above it terms could wrap round, and one forged message
+// would end all elections for ever.
+const termMax Term = 1 << 62
+
 // gate is passed by every message before any handler sees it: one handler that forgot one of these checks
 // is a whole family of bugs.
 func (r *Raft) gate(m *Message) error {
 	switch {
-	case !m.Type.Valid(), m.From == 0, m.From == r.config.ID:
+	case !m.Type.Valid(), m.From == 0, m.From == r.config.ID, m.Term > termMax:
 		return ErrDropped
 	case m.To != r.config.ID:
 		// Meant for the member that had this address, or this disk, before: another incarnation.
 		return ErrDropped
-	case r.config.Cluster == 0 && m.Type == MsgAppend && m.Cluster != 0:
+	case r.config.Cluster == 0 && (m.Type == MsgAppend || m.Type == MsgSnapshot) && m.Cluster != 0:
 		// A member that is joining learns which cluster it is in from its first leader.
 	case m.Cluster != r.config.Cluster:
 		return ErrDropped
@@ -187,6 +221,8 @@ func (m Message) step(r *Raft) error {
 		r.handleVoteReply(&m)
 	case MsgAppend:
 		r.handleAppend(&m)
+	case MsgSnapshot:
+		r.handleSnapshot(&m)
 	case MsgAppendReply:
 		r.handleAppendReply(&m)
 	case MsgReadIndex:
@@ -211,7 +247,7 @@ func (r *Raft) raiseTerm(m *Message) bool {
 	case m.Type == MsgVote && !m.Transfer && r.hearsLeader():
 		r.tracef("ignore %v, who asks for a vote in term %d: %v leads", m.From, m.Term, r.leader)
 		return false
-	case m.Type == MsgAppend:
+	case m.Type == MsgAppend, m.Type == MsgSnapshot:
 		r.becomeFollower(m.Term, m.From)
 	default:
 		r.becomeFollower(m.Term, 0)
@@ -223,7 +259,7 @@ func (r *Raft) raiseTerm(m *Message) bool {
 // reply says nothing.
 func (r *Raft) refuseOldTerm(m *Message) {
 	switch m.Type {
-	case MsgAppend:
+	case MsgAppend, MsgSnapshot:
 		r.promise(Message{Type: MsgAppendReply, To: m.From, Index: m.Index, Reject: true})
 	case MsgPreVote:
 		r.promise(Message{Type: MsgPreVoteReply, To: m.From, Reject: true})

@@ -23,6 +23,13 @@ func TestRandomSchedulesKeepFigure3(t *testing.T) {
 		}
 		last = first + 1
 	}
+	if s := os.Getenv("RAFT_SEEDS"); s != "" { // a longer search: so many seeds from the first
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("RAFT_SEEDS=%q is not a number", s)
+		}
+		last = first + n
+	}
 	for seed := first; seed < last; seed++ {
 		if err := randomSchedule(seed); err != nil {
 			t.Fatalf("seed %d: %v\nrepeat: RAFT_SEED=%d go test ./raft -run RandomSchedules", seed, err, seed)
@@ -80,6 +87,10 @@ func (w *world) randomStep(rng *rand.Rand, chaos int, next *raft.ID) {
 		m.hold = !m.hold
 		w.release(who, rng.IntN(len(m.saves)+1))
 		w.pump(who)
+	case dice < 85:
+		m.lazy = !m.lazy
+		m.report()
+		w.pump(who)
 	case dice < 88:
 		_ = w.step(who, raft.Read{Context: rng.Uint64()})
 	case dice < 90 && chaos > 2:
@@ -91,7 +102,11 @@ func (w *world) randomStep(rng *rand.Rand, chaos int, next *raft.ID) {
 		}
 	case dice < 93:
 		_ = w.step(who, raft.ChangeMembership{Change: raft.Change{Type: raft.ChangeType(2 + rng.IntN(2)), Member: raft.Member{ID: w.ids[rng.IntN(len(w.ids))]}}})
-	case dice < 94:
+	case dice < 96:
+		w.snapshot(who)
+	case dice < 98:
+		_ = w.step(who, raft.SnapshotFailed{To: w.ids[rng.IntN(len(w.ids))]})
+	case dice < 99:
 		_ = w.step(who, raft.Transfer{To: w.ids[rng.IntN(len(w.ids))]})
 	}
 }
@@ -102,7 +117,8 @@ func (w *world) heal(rng *rand.Rand) error {
 		if w.members[id].raft == nil {
 			w.start(id)
 		}
-		w.members[id].hold = false
+		w.members[id].hold, w.members[id].lazy = false, false
+		w.members[id].report()
 		w.release(id, len(w.members[id].saves))
 		w.pump(id)
 	}
@@ -114,6 +130,7 @@ func (w *world) heal(rng *rand.Rand) error {
 		if w.converged() {
 			return nil
 		}
+		w.reportLostSnapshots()
 		for _, id := range w.ids {
 			if r := w.members[id].raft; r.Role() == raft.Leader && rng.IntN(4) == 0 {
 				_ = w.step(id, raft.Propose{Commands: [][]byte{[]byte("after")}})
@@ -124,6 +141,17 @@ func (w *world) heal(rng *rand.Rand) error {
 		w.tell("%s", w.picture(id))
 	}
 	return fmt.Errorf("no progress after everything was healed:\n%v", w.story[len(w.story)-min(len(w.story), 40):])
+}
+
+// reportLostSnapshots keeps a promise of the caller's: whoever carries the state says when it did not arrive.
+func (w *world) reportLostSnapshots() {
+	for _, id := range w.ids {
+		for _, to := range w.ids {
+			if p, ok := w.members[id].raft.Progress(to); ok && p.State == "snapshot" {
+				_ = w.step(id, raft.SnapshotFailed{To: to})
+			}
+		}
+	}
 }
 
 func (w *world) converged() bool {
@@ -187,4 +215,51 @@ func TestCloneIsIndependentAndHashTellsStatesApart(t *testing.T) {
 			}
 		}
 	}
+}
+
+// byteSource draws from the fuzzer's bytes, so that the fuzzer can bend one decision and keep the others.
+type byteSource struct {
+	bytes []byte
+	drawn uint64
+}
+
+func (s *byteSource) Uint64() uint64 {
+	// The high byte decides what IntN returns. The rest counts, because IntN may ask again until it likes a number.
+	s.drawn++
+	b := uint64(0)
+	if len(s.bytes) > 0 {
+		b = uint64(s.bytes[0])
+		s.bytes = s.bytes[1:]
+	}
+	return b<<56 | s.drawn*0x9e3779b97f4a7c15>>8
+}
+
+// FuzzSchedules lets the fuzzer choose every message, loss, crash, save and change, against the invariants, Figure 3
+// and progress after the heal.
+func FuzzSchedules(f *testing.F) {
+	for seed := range uint64(8) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		b := make([]byte, 2000)
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		f.Add(byte(seed), b)
+	}
+	f.Fuzz(func(t *testing.T, shape byte, choices []byte) {
+		source := &byteSource{bytes: choices[:min(len(choices), 4000)]}
+		rng := rand.New(source)
+		w := newWorld()
+		w.detail = false
+		voters := 1 + int(shape%5)
+		for i := range voters {
+			w.add(raft.ID(i+1), raft.HardState{Term: 1}, founded(voters))
+		}
+		next := raft.ID(voters + 1)
+		for len(source.bytes) > 0 {
+			w.randomStep(rng, int(shape/5%4), &next)
+		}
+		if err := w.heal(rng); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

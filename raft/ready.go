@@ -5,13 +5,16 @@ package raft
 //  1. hand Save, if there is one, to the disk, behind every Save of an earlier Ready;
 //  2. send Messages (they promise nothing that is not on disk already, so a leader's entries travel
 //     while its own disk is still writing);
-//  3. apply Committed, answer Reads as soon as the state machine has applied their Index, and Step(Applied).
+//  3. carry out Install, apply Committed, answer Reads as soon as the state machine has applied their Index, and Step(Applied).
 //
 // When the disk has finished a Save: send Save.Then, and Step(Save.Done). Both may be late; neither may be
 // early. A Message to the member itself is a Step like any other.
 type Ready struct {
-	Save      *Save
-	Messages  []Message
+	Save     *Save
+	Messages []Message
+	// Install, if not nil, replaces the state machine's state by the snapshot that was received, before
+	// Committed is applied. Step(Applied) with its Index reports it done.
+	Install   *Snapshot
 	Committed []Entry
 	Reads     []ReadResult
 }
@@ -20,6 +23,8 @@ type Ready struct {
 type Save struct {
 	// HardState replaces the one on disk. It is always filled in.
 	HardState HardState
+	// Restart, if not nil, empties the log: its first entry will be the one after this snapshot.
+	Restart *Snapshot
 	// Entries go to the log. Where the first has an index that the log holds already, the log is cut
 	// there before they are appended.
 	Entries []Entry
@@ -39,8 +44,8 @@ type ReadResult struct {
 	Err error
 }
 
-// Input is one of Tick, Message, Propose, Read, ChangeMembership, Transfer, Persisted and Applied:
-// everything that ever happens to a Raft.
+// Input is one of Tick, Message, Propose, Read, ChangeMembership, Transfer, Persisted, Applied, SnapshotTaken
+// and SnapshotFailed: everything that ever happens to a Raft.
 type Input interface{ step(*Raft) error }
 
 // Tick says that one unit of time has passed.

@@ -7,6 +7,7 @@ type lead struct {
 	progress    map[ID]*progress // of every member but itself
 	firstOwn    Index            // the no-op of this term
 	uncommitted int              // bytes of commands after committed
+	stalled     int              // ticks since the disk finished anything, while it has something to do
 	reads       readRounds
 	transferTo  ID  // zero unless leadership is being handed over
 	transferred int // ticks since it began
@@ -32,6 +33,11 @@ func (r *Raft) trackMembers() {
 func (r *Raft) tickLeader() {
 	r.elapsed++
 	r.tickTransfer()
+	if r.diskStalled() {
+		r.tracef("have a disk that finishes nothing")
+		r.becomeFollower(r.hard.Term, 0)
+		return
+	}
 	if r.elapsed%r.config.HeartbeatTicks == 0 {
 		r.broadcast(true)
 	}
@@ -48,6 +54,17 @@ func (r *Raft) tickLeader() {
 	for _, p := range r.lead.progress {
 		p.active = false
 	}
+}
+
+// diskStalled reports that the disk has not finished anything for an election time-out. Such a leader would go on
+// with heartbeats and never commit an entry by itself; another member leads better (hashicorp/raft #503).
+func (r *Raft) diskStalled() bool {
+	if r.log.stable == r.log.handed && r.saved == r.handed {
+		r.lead.stalled = 0
+		return false
+	}
+	r.lead.stalled++
+	return r.lead.stalled > r.config.ElectionTicks
 }
 
 func (in Propose) step(r *Raft) error {
@@ -96,6 +113,16 @@ func (r *Raft) broadcast(heartbeat bool) {
 // sends an append in any case.
 func (r *Raft) replicate(to ID, must bool) {
 	p := r.lead.progress[to]
+	if p.snapshot != 0 {
+		if must {
+			r.sendAppend(to, r.log.base, nil) // so that it hears a leader; it will refuse
+		}
+		return
+	}
+	if p.next <= r.log.base {
+		r.sendSnapshot(to)
+		return
+	}
 	for p.replicating && p.next <= r.log.last() && !p.full(&r.config) {
 		entries := r.log.slice(p.next, r.log.last(), r.config.MaxAppendBytes)
 		prev := p.next - 1
@@ -218,6 +245,9 @@ func (r *Raft) handleAppendReply(m *Message) {
 		panic(fmt.Sprintf("raft: %v@%d: %v acknowledges entry %d, the last is %d", r.config.ID, r.hard.Term, m.From, m.Index, r.log.last()))
 	}
 	p.acknowledged(m.Index)
+	if p.snapshot != 0 && m.Index < p.snapshot && p.match < r.log.base {
+		return // of an append before the snapshot; it still lacks what is gone
+	}
 	p.replicate()
 	r.advanceCommit()
 	if r.role != Leader {
@@ -230,7 +260,11 @@ func (r *Raft) handleAppendReply(m *Message) {
 // backOff: "the leader decrements nextIndex and retries" (§5.3), a term at a time. A refusal that is older
 // than what is known must not move anything: match never falls (etcd-raft #149, CCF).
 func (r *Raft) backOff(p *progress, m *Message) {
-	if m.Index <= p.match || !p.replicating && m.Index != p.next-1 {
+	if p.snapshot != 0 || m.Index <= p.match || !p.replicating && m.Index != p.next-1 {
+		return
+	}
+	if m.Index == r.log.base || m.Hint < r.log.base {
+		r.sendSnapshot(m.From) // the logs meet, if at all, in entries that are gone
 		return
 	}
 	next, _ := r.log.lastNotAfter(min(m.Hint, r.log.last()), m.HintTerm)

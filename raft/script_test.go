@@ -120,6 +120,12 @@ func (w *world) command(d *datadriven.TestData) error {
 		}
 	case "heal":
 		clear(w.cut)
+	case "snapshot": // snapshot 1: of what it has applied
+		if !w.snapshot(who) {
+			return fmt.Errorf("nothing new to take a snapshot of")
+		}
+	case "failed": // failed 1 to=2: the state did not arrive
+		return w.step(who, raft.SnapshotFailed{To: id(option(d, "to"))})
 	case "disk": // disk 1 hold | disk 1 release [n=1]
 		return w.disk(who, d)
 	case "crash":

@@ -19,6 +19,14 @@ func (in Transfer) step(r *Raft) error {
 	return nil
 }
 
+// TransferTo is whom a leader is handing its leadership to; zero if to nobody.
+func (r *Raft) TransferTo() ID {
+	if r.lead == nil {
+		return 0
+	}
+	return r.lead.transferTo
+}
+
 // continueTransfer sends the word as soon as the target has every entry.
 func (r *Raft) continueTransfer(from ID) {
 	if r.lead.transferTo == from && from != 0 && r.lead.progress[from].match == r.log.last() {

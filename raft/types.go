@@ -97,6 +97,7 @@ var (
 	ErrNotReady         = errors.New("raft: leader has not yet committed an entry of its own term")
 	ErrUnknownMember    = errors.New("raft: no such member")
 	ErrMemberExists     = errors.New("raft: address belongs to a member already")
+	ErrRemoved          = errors.New("raft: this member was removed; its id does not come back")
 	ErrLastVoter        = errors.New("raft: the last voter cannot be removed")
 	ErrLearnerNotCaught = errors.New("raft: learner has not caught up")
 	ErrDropped          = errors.New("raft: message dropped")

@@ -13,17 +13,29 @@ import (
 type Checker struct {
 	leaders   map[raft.Term]raft.ID
 	logs      map[raft.Term][]raft.Entry // of the leader of each term, as last seen
-	committed []raft.Entry               // the longest prefix that anybody has committed; committed[0] has index 1
-	when      []raft.Term                // the least term in which each was seen committed
+	committed map[raft.Index]raft.Entry  // that anybody has committed
+	when      map[raft.Index]raft.Term   // the least term in which each was seen committed
 }
 
 // New returns a Checker that has seen nothing.
 func New() *Checker {
-	return &Checker{leaders: map[raft.Term]raft.ID{}, logs: map[raft.Term][]raft.Entry{}}
+	return &Checker{leaders: map[raft.Term]raft.ID{}, logs: map[raft.Term][]raft.Entry{},
+		committed: map[raft.Index]raft.Entry{}, when: map[raft.Index]raft.Term{}}
 }
 
 func same(a, b raft.Entry) bool {
 	return a.Term == b.Term && a.Index == b.Index && a.Type == b.Type && bytes.Equal(a.Data, b.Data)
+}
+
+// at returns a member's entry at an index, and whether it is gone into a snapshot. One that it never had is zero.
+func at(r *raft.Raft, entries []raft.Entry, i raft.Index) (e raft.Entry, gone bool) {
+	if i < r.FirstIndex() {
+		return e, true
+	}
+	if i <= r.LastIndex() {
+		e = entries[i-r.FirstIndex()]
+	}
+	return e, false
 }
 
 // Observe looks at one state of the whole cluster: the members that are up.
@@ -62,8 +74,8 @@ func (c *Checker) observeLeader(r *raft.Raft) error {
 	}
 	c.leaders[r.Term()] = r.ID()
 	entries := r.Entries()
-	for i, e := range c.logs[r.Term()] {
-		if i >= len(entries) || !same(e, entries[i]) {
+	for _, e := range c.logs[r.Term()] {
+		if have, gone := at(r, entries, e.Index); !gone && !same(e, have) {
 			return fmt.Errorf("leader append-only: %v, leader of term %d, no longer has entry %d of term %d", r.ID(), r.Term(), e.Index, e.Term)
 		}
 	}
@@ -75,16 +87,24 @@ func (c *Checker) observeLeader(r *raft.Raft) error {
 // for ever, and is in the log of who says so.
 func (c *Checker) observeCommitted(r *raft.Raft) error {
 	entries := r.Entries()
-	for i := range min(int(r.Committed()), len(entries)) {
-		if i == len(c.committed) {
-			c.committed = append(c.committed, entries[i])
-			c.when = append(c.when, r.Term())
+	for _, e := range entries {
+		if e.Index > r.Committed() {
+			break
+		}
+		other, known := c.committed[e.Index]
+		if !known {
+			c.committed[e.Index], c.when[e.Index] = e, r.Term()
 			continue
 		}
-		if !same(entries[i], c.committed[i]) {
-			return fmt.Errorf("state machine safety: %v has committed entry %d of term %d, another had it of term %d", r.ID(), i+1, entries[i].Term, c.committed[i].Term)
+		if !same(e, other) {
+			return fmt.Errorf("state machine safety: %v has committed entry %d of term %d, another had it of term %d", r.ID(), e.Index, e.Term, other.Term)
 		}
-		c.when[i] = min(c.when[i], r.Term())
+		c.when[e.Index] = min(c.when[e.Index], r.Term())
+	}
+	if s := r.Snapshot(); s.Index > 0 {
+		if e, known := c.committed[s.Index]; known && e.Term != s.Term {
+			return fmt.Errorf("state machine safety: the snapshot of %v ends with entry %d of term %d, another had committed it of term %d", r.ID(), s.Index, s.Term, e.Term)
+		}
 	}
 	return nil
 }
@@ -100,7 +120,7 @@ func (c *Checker) leaderCompleteness(r *raft.Raft) error {
 		if c.when[i] >= r.Term() {
 			continue
 		}
-		if i >= len(entries) || !same(e, entries[i]) {
+		if have, gone := at(r, entries, i); !gone && !same(e, have) {
 			return fmt.Errorf("leader completeness: %v leads term %d without entry %d of term %d, committed in term %d", r.ID(), r.Term(), e.Index, e.Term, c.when[i])
 		}
 	}
@@ -112,12 +132,13 @@ func (c *Checker) leaderCompleteness(r *raft.Raft) error {
 func logMatching(a, b *raft.Raft) error {
 	x, y := a.Entries(), b.Entries()
 	agree := false
-	for i := min(len(x), len(y)) - 1; i >= 0; i-- {
-		if x[i].Term == y[i].Term {
+	for i := min(a.LastIndex(), b.LastIndex()); i >= max(a.FirstIndex(), b.FirstIndex()); i-- {
+		p, q := x[i-a.FirstIndex()], y[i-b.FirstIndex()]
+		if p.Term == q.Term {
 			agree = true
 		}
-		if agree && !same(x[i], y[i]) {
-			return fmt.Errorf("log matching: %v and %v differ in entry %d and agree in a later one", a.ID(), b.ID(), i+1)
+		if agree && !same(p, q) {
+			return fmt.Errorf("log matching: %v and %v differ in entry %d and agree in a later one", a.ID(), b.ID(), i)
 		}
 	}
 	return nil

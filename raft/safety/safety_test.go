@@ -17,7 +17,7 @@ func alone(t *testing.T, id raft.ID, rounds int, commands ...string) *raft.Raft 
 	}
 	first := raft.Entry{Index: 1, Term: 1, Type: raft.EntryConfiguration, Data: data}
 	log, hard := []raft.Entry{first}, raft.HardState{Term: raft.Term(rounds)}
-	r, err := raft.New(raft.Config{ID: id, Cluster: 7, Seed: uint64(id)}, hard, log)
+	r, err := raft.New(raft.Config{ID: id, Cluster: 7, Seed: uint64(id)}, raft.Stored{HardState: hard, Entries: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func uncommitted(t *testing.T, id raft.ID) *raft.Raft {
 		t.Fatal(err)
 	}
 	log := []raft.Entry{{Index: 1, Term: 1, Type: raft.EntryConfiguration, Data: data}}
-	r, err := raft.New(raft.Config{ID: id, Cluster: 7}, raft.HardState{Term: 5}, log)
+	r, err := raft.New(raft.Config{ID: id, Cluster: 7}, raft.Stored{HardState: raft.HardState{Term: 5}, Entries: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func follower(t *testing.T, id raft.ID, commands ...string) *raft.Raft {
 	for i, c := range commands {
 		log = append(log, raft.Entry{Index: raft.Index(i + 1), Term: 1, Data: []byte(c)})
 	}
-	r, err := raft.New(raft.Config{ID: id, Cluster: 7}, raft.HardState{Term: 1}, log)
+	r, err := raft.New(raft.Config{ID: id, Cluster: 7}, raft.Stored{HardState: raft.HardState{Term: 1}, Entries: log})
 	if err != nil {
 		t.Fatal(err)
 	}
