@@ -11,7 +11,7 @@ STATIC  := CGO_ENABLED=0 go build -trimpath -ldflags=-s
 RACE    := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null && echo -race)
 DOCKER  := $(shell timeout 5 docker info >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build image test lint chaos doctor up down clean
+.PHONY: help build image test lint bench chaos doctor up down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,11 @@ lint: ## gofmt and go vet
 test: lint build $(MAYBE_IMAGE) ## unit tests, scripts, the race detector where it pays, containers where Docker answers
 	go test ./raft/...
 	go test $(RACE) ./node/... ./harness/... ./linearizability/... ./chaos/...
+
+# In a module of its own, so that nobody else carries etcd.
+bench: build ## PUT and GET beside etcd and a bare HTTP handler, about ten minutes: BENCH=-quick for one
+	@cd node/bench && CGO_ENABLED=0 go build -trimpath -o ../../bin/raftbench .
+	@bin/raftbench -raftd bin/raftd -dir bin $(BENCH)
 
 chaos: build $(if $(filter process,$(BACKEND)),,$(MAYBE_IMAGE)) ## break a cluster and judge it: S=scenario SEED=n BACKEND=auto|docker|process
 	@bin/raftlab run $(S) $(if $(SEED),--seed $(SEED)) --backend $(BACKEND)

@@ -16,6 +16,7 @@ import (
 	"raftlab/node/internal/api"
 	"raftlab/node/internal/driver"
 	"raftlab/node/internal/wal"
+	"raftlab/raft"
 )
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
@@ -69,7 +70,7 @@ type bufferedConn struct {
 func (c bufferedConn) Read(b []byte) (int, error) { return c.reader.Read(b) }
 
 // askIdentity asks the node at the address who it is.
-func askIdentity(ctx context.Context, address string, client *http.Client) (api.Identity, error) {
+func askIdentity(ctx context.Context, address, token string, client *http.Client) (api.Identity, error) {
 	var id api.Identity
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -77,6 +78,7 @@ func askIdentity(ctx context.Context, address string, client *http.Client) (api.
 	if err != nil {
 		return id, err
 	}
+	authorize(request, token)
 	reply, err := client.Do(request)
 	if err != nil {
 		return id, err
@@ -88,55 +90,81 @@ func askIdentity(ctx context.Context, address string, client *http.Client) (api.
 	return id, json.NewDecoder(io.LimitReader(reply.Body, 1<<16)).Decode(&id)
 }
 
-// askCluster waits until the member to join answers and belongs to a cluster.
+func authorize(r *http.Request, token string) {
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+}
+
+// bootstrapTimeout is how long a member that may start a cluster looks for one first.
+const bootstrapTimeout = 2 * time.Second
+
+// askCluster waits until one of those to join answers and belongs to a cluster.
 func askCluster(ctx context.Context, o options, dial dialFunc) (api.Identity, error) {
 	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	ctx, cancel := context.WithTimeout(ctx, o.joinTimeout)
+	patience := o.joinTimeout
+	if o.bootstrap {
+		patience = min(patience, bootstrapTimeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	var last error
 	for {
-		id, err := askIdentity(ctx, o.join, client)
-		if err == nil && id.Cluster != "" {
-			return id, nil
-		}
-		if err == nil {
-			err = errors.New("it belongs to no cluster yet")
+		for _, join := range o.joins {
+			id, err := askIdentity(ctx, join, o.token, client)
+			if err == nil && id.Cluster != "" {
+				return id, nil
+			}
+			if err == nil {
+				err = errors.New("it belongs to no cluster yet")
+			}
+			if last == nil || ctx.Err() == nil {
+				last = err
+			}
 		}
 		if !pause(ctx) {
-			return id, fmt.Errorf("--join %s: no member of a cluster answers there (tried for %v): %w; start it first, or leave --join out to start a new cluster", o.join, o.joinTimeout, err)
+			return api.Identity{}, fmt.Errorf("--join %s: no member of a cluster answers there (tried for %v): %w; start it first, or leave --join out to start a new cluster", o.join, patience, last)
 		}
 	}
 }
 
-// sameCluster refuses to join another cluster than the one that the data directory is of. That nobody
-// answers is no reason: the member knows its cluster already.
-func sameCluster(ctx context.Context, o options, dial dialFunc, mine wal.Identity, logger *slog.Logger) error {
+// sameCluster refuses to join another cluster than the one that the data directory is of. That nobody answers is no
+// reason: the member knows its cluster already. Nor is it one that a member of its own cluster is in another now: that
+// one lost its disk and was started anew, which must not bring down the rest.
+func sameCluster(ctx context.Context, o options, dial dialFunc, mine wal.Identity, known raft.Configuration, logger *slog.Logger) error {
 	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	id, err := askIdentity(ctx, o.join, client)
-	switch {
-	case err != nil:
-		logger.Info("this member has joined before, so it goes on without an answer to --join", "join", o.join, "error", err)
-	case id.Cluster != "" && id.Cluster != mine.Cluster.String():
-		return fmt.Errorf("--join %s: that is cluster %s, but the data directory %s is of cluster %v; join a member of that one, or choose another --data", o.join, id.Cluster, o.data, mine.Cluster)
+	for _, join := range o.joins {
+		id, err := askIdentity(ctx, join, o.token, client)
+		_, member := known.FindAddress(join)
+		switch {
+		case err != nil:
+			logger.Info("this member has joined before, so it goes on without an answer to --join", "join", join, "error", err)
+		case id.Cluster == "" || id.Cluster == mine.Cluster.String():
+		case member:
+			logger.Warn("a member of our cluster says that it is in another: did it lose its disk?", "member", join, "cluster", id.Cluster, "ours", mine.Cluster.String())
+		default:
+			return fmt.Errorf("--join %s: that is cluster %s, but the data directory %s is of cluster %v; join a member of that one, or choose another --data", join, id.Cluster, o.data, mine.Cluster)
+		}
 	}
 	return nil
 }
 
 // joinCluster asks to be a member until it is a voter. It returns nil at once for a member that is one.
-func joinCluster(ctx context.Context, o options, node *driver.Node, logger *slog.Logger) error {
-	if o.join == "" {
+func joinCluster(ctx context.Context, o options, dial dialFunc, node *driver.Node, logger *slog.Logger) error {
+	if s := node.Status(); o.join == "" || s.Configuration.IsVoter(s.ID) {
 		return nil
 	}
-	client := &http.Client{Transport: &http.Transport{DialContext: dialer(o.peerProxy), DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 	ctx, cancel := context.WithTimeout(ctx, o.joinTimeout)
 	defer cancel()
 	var last error
-	for {
+	for turn := 0; ; turn++ {
 		s := node.Status()
 		if s.Configuration.IsVoter(s.ID) {
 			logger.Info("is a voting member", "voters", s.Configuration.Voters())
 			return nil
 		}
-		refused, err := askToJoin(ctx, o, client)
+		refused, err := askToJoin(ctx, o, o.joins[turn%len(o.joins)], client)
 		if refused {
 			return fmt.Errorf("--join %s: %w", o.join, err)
 		}
@@ -150,14 +178,15 @@ func joinCluster(ctx context.Context, o options, node *driver.Node, logger *slog
 }
 
 // askToJoin asks once. Refused means that asking again is of no use.
-func askToJoin(ctx context.Context, o options, client *http.Client) (refused bool, err error) {
+func askToJoin(ctx context.Context, o options, join string, client *http.Client) (refused bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 12*time.Second)
 	defer cancel()
-	url := "http://" + o.join + "/__pyraft/peer/" + o.advertise + "?timeout=10s"
+	url := "http://" + join + "/__pyraft/peer/" + o.advertise + "?timeout=10s"
 	request, err := http.NewRequestWithContext(ctx, http.MethodPut, url, http.NoBody)
 	if err != nil {
 		return true, err
 	}
+	authorize(request, o.token)
 	reply, err := client.Do(request)
 	if err != nil {
 		return false, err

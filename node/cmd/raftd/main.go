@@ -3,6 +3,7 @@
 //	raftd --host 127.0.0.1 --port 8000                               start a cluster of one
 //	raftd --host 127.0.0.1 --port 8001 --join 127.0.0.1:8000         join it
 //	raftd --listen :8000 --advertise n2:8000 --data /data --join n1:8000
+//	raftd wal dump|verify DIR                                        read a data directory
 //	raftd health [--ready] [--url http://127.0.0.1:8000]             for a container's health check
 //	raftd version
 //
@@ -11,6 +12,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,6 +25,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"raftlab/node/internal/vfs"
+	"raftlab/node/internal/wal"
 )
 
 // Exit codes.
@@ -53,10 +59,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 			break
 		}
 		fmt.Fprintln(stdout, version())
+	case "wal":
+		err = inspectLog(args, stdout)
 	case "help":
 		err = serve([]string{"--help"}, stdout, stderr)
 	default:
-		err = usageError{fmt.Errorf("unknown command %q; the commands are serve, health and version", command)}
+		err = usageError{fmt.Errorf("unknown command %q; the commands are serve, health, wal and version", command)}
 	}
 	var usage usageError
 	switch {
@@ -85,6 +93,17 @@ func serve(args []string, stdout, stderr io.Writer) error {
 	return runMember(ctx, o, o.logger(stderr))
 }
 
+// inspectLog reads a member's log without changing it.
+func inspectLog(args []string, stdout io.Writer) error {
+	if len(args) != 2 || args[0] != "dump" && args[0] != "verify" {
+		return usageError{errors.New("say raftd wal dump DIR, which prints every record, or raftd wal verify DIR, which says whether all of it can be read")}
+	}
+	if args[0] == "dump" {
+		return wal.Dump(vfs.OS{}, args[1], stdout)
+	}
+	return wal.Verify(vfs.OS{}, args[1], stdout)
+}
+
 // health asks the member on this machine whether it is alive: a scratch image has no curl.
 func health(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("raftd health", flag.ContinueOnError)
@@ -92,6 +111,7 @@ func health(args []string, stdout io.Writer) error {
 	ready := flags.Bool("ready", false, "ask whether it can serve now, not only whether it runs")
 	url := flags.String("url", "http://127.0.0.1:8000", "`address` of the member")
 	timeout := flags.Duration("timeout", 2*time.Second, "how long to wait for the answer")
+	ca := flags.String("tls-ca", "", "PEM `file` with the CA of the member, where --url is https")
 	if err := parse(flags, args, stdout); err != nil {
 		return err
 	}
@@ -103,6 +123,17 @@ func health(args []string, stdout io.Writer) error {
 		path = "/readyz"
 	}
 	client := &http.Client{Timeout: *timeout}
+	if *ca != "" {
+		pem, err := os.ReadFile(*ca)
+		if err != nil {
+			return fmt.Errorf("health: --tls-ca: %w", err)
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return usageError{fmt.Errorf("--tls-ca %s holds no certificate in PEM", *ca)}
+		}
+		client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	}
 	reply, err := client.Get(strings.TrimSuffix(*url, "/") + path)
 	if err != nil {
 		return fmt.Errorf("health: %w", err)

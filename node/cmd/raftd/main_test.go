@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -66,7 +67,7 @@ func start(t *testing.T, address, data string, args ...string) *member {
 		address = freeAddress(t)
 	}
 	m := launch(t, address, data, args...)
-	m.awaitReady()
+	m.awaitReady("--url", "http://"+address)
 	return m
 }
 
@@ -83,12 +84,12 @@ func launch(t *testing.T, address, data string, args ...string) *member {
 	return m
 }
 
-func (m *member) awaitReady() {
+func (m *member) awaitReady(how ...string) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for {
-		out, err := exec.CommandContext(ctx, program, "health", "--ready", "--url", "http://"+m.address).CombinedOutput()
+		out, err := exec.CommandContext(ctx, program, append([]string{"health", "--ready"}, how...)...).CombinedOutput()
 		if err == nil {
 			return
 		}
@@ -174,6 +175,11 @@ func TestBadInputIsOneClearSentence(t *testing.T) {
 		"join without port":      {[]string{"--join", "n1"}, 64, `--join "n1" must be host:port`, ""},
 		"join itself":            {[]string{"--listen", free, "--join", free}, 64, "own address", ""},
 		"heartbeat too slow":     {[]string{"--heartbeat", "400ms"}, 64, "must be at least three times --heartbeat", ""},
+		"bootstrap alone":        {[]string{"--bootstrap"}, 64, "--bootstrap needs --join", ""},
+		"profiles for everybody": {[]string{"--pprof", "0.0.0.0:6060"}, 64, "must be host:port on loopback", ""},
+		"half of TLS":            {[]string{"--tls-cert", "x.pem"}, 64, "--tls-cert and --tls-key together", ""},
+		"two tokens":             {[]string{"--token", "a", "--token-file", "b"}, 64, "exclude each other", ""},
+		"no token file":          {[]string{"--token-file", "/nowhere/token"}, 64, "--token-file", ""},
 		"not-leader":             {[]string{"--not-leader", "ignore"}, 64, "forward or redirect", ""},
 		"version and more":       {[]string{"version", "x"}, 64, `unexpected argument "x"`, ""},
 		"log level":              {[]string{"--log-level", "loud"}, 64, `invalid value "loud" for --log-level`, ""},
@@ -187,6 +193,8 @@ func TestBadInputIsOneClearSentence(t *testing.T) {
 		"data of something else": {[]string{"--listen", free, "--data", foreign}, 1, "holds files that are not a log", ""},
 		"data is a file":         {[]string{"--listen", free, "--data", file}, 1, "not a directory", ""},
 		"data not writable":      {[]string{"--listen", free, "--data", filepath.Join(readOnly, "x")}, 1, "permission denied", "data"},
+		"wal what":               {[]string{"wal", "mend", foreign}, 64, "raftd wal dump DIR", ""},
+		"wal of nothing":         {[]string{"wal", "verify", foreign}, 1, "", ""},
 		"health of nobody":       {[]string{"health", "--url", "http://127.0.0.1:1"}, 1, "connection refused", ""},
 		"health, unknown flag":   {[]string{"health", "--deep"}, 64, "flag not known: --deep", ""},
 	} {
@@ -245,7 +253,7 @@ func TestAcknowledgedWritesSurviveSIGKILL(t *testing.T) {
 			members[i] = launch(t, m.address, m.data)
 		}
 		for _, m := range members {
-			m.awaitReady()
+			m.awaitReady("--url", "http://"+m.address)
 		}
 		for i, m := range members {
 			key, want := fmt.Sprintf("k%d", (i+1)%3), fmt.Sprintf("v%d.%d", (i+1)%3, round)
@@ -261,5 +269,84 @@ func TestAcknowledgedWritesSurviveSIGKILL(t *testing.T) {
 		if err := m.cmd.Wait(); err != nil {
 			t.Errorf("after SIGTERM: %v\n%s", err, m.stderr.String())
 		}
+	}
+}
+
+// TestLostDiskOfTheFounderBringsNobodyDown: the member that started the cluster comes back without its disk. It must not
+// start a second cluster at its old address, and the others must be able to restart.
+func TestLostDiskOfTheFounderBringsNobodyDown(t *testing.T) {
+	a, b, c := freeAddress(t), freeAddress(t), freeAddress(t)
+	founder := start(t, a, t.TempDir(), "--join", b+","+c, "--bootstrap")
+	second := start(t, b, t.TempDir(), "--join", a)
+	third := start(t, c, t.TempDir(), "--join", a)
+	founder.put("k", "v")
+	founder.kill()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	anew := exec.CommandContext(ctx, program, "--listen", a, "--data", filepath.Join(t.TempDir(), "new"), "--join", b+","+c, "--bootstrap")
+	out, err := anew.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "remove the old member first") {
+		t.Fatalf("the founder without its disk: %v\n%s", err, out)
+	}
+	third.kill()
+	third = start(t, c, third.data, "--join", a)
+	third.put("k2", "v2")
+	if got := second.get("k"); got != "v" {
+		t.Fatalf("k is %q", got)
+	}
+}
+
+// TestMemberThatWasAboutToJoinFoundsNothing: somebody may count on it already.
+func TestMemberThatWasAboutToJoinFoundsNothing(t *testing.T) {
+	first := start(t, "", t.TempDir())
+	data := t.TempDir()
+	// A cluster of one whose only other voter is gone cannot admit anybody: the joiner stays a stranger.
+	gone := start(t, "", t.TempDir(), "--join", first.address)
+	gone.kill()
+	joiner := launch(t, freeAddress(t), data, "--join", first.address)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for {
+		if logs, err := filepath.Glob(filepath.Join(data, "*.wal")); err == nil && len(logs) > 0 {
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("the joiner made no directory: %s", joiner.stderr.String())
+		}
+	}
+	joiner.kill()
+	out, err := exec.CommandContext(ctx, program, "--listen", joiner.address, "--data", data).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "about to join a cluster") {
+		t.Fatalf("without --join it did: %v\n%s", err, out)
+	}
+}
+
+// TestRemovedMemberStaysOut: it restarts with the command line that once made it join.
+func TestRemovedMemberStaysOut(t *testing.T) {
+	first := start(t, "", t.TempDir())
+	second := start(t, "", t.TempDir(), "--join", first.address)
+	third := start(t, "", t.TempDir(), "--join", first.address)
+	third.kill()
+	req, err := http.NewRequest(http.MethodDelete, "http://"+first.address+"/__pyraft/peer/"+third.address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := http.DefaultClient.Do(req)
+	if err != nil || reply.StatusCode != http.StatusOK {
+		t.Fatalf("DELETE: %v %v", reply, err)
+	}
+	reply.Body.Close()
+	launch(t, third.address, third.data, "--join", first.address)
+	for i := range 20 { // each takes a round of the cluster
+		second.put("k", fmt.Sprint(i))
+	}
+	var status struct{ Voters []string }
+	answer, err := http.Get("http://" + first.address + "/__pyraft/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(answer.Body).Decode(&status); err != nil || len(status.Voters) != 2 {
+		t.Fatalf("voters are %v (%v), want the two that are left", status.Voters, err)
 	}
 }

@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -16,10 +19,14 @@ import (
 	"raftlab/node/internal/driver"
 	"raftlab/node/internal/kv"
 	"raftlab/node/internal/peer"
+	"raftlab/node/internal/snapshot"
 	"raftlab/node/internal/vfs"
 	"raftlab/node/internal/wal"
 	"raftlab/raft"
 )
+
+// snapshotBytes of commands are as good a reason for a snapshot as many small ones: a restart reads them all.
+const snapshotBytes = 256 << 20
 
 // shutdownTimeout bounds the wait for requests under way.
 const shutdownTimeout = 5 * time.Second
@@ -35,56 +42,126 @@ func runMember(ctx context.Context, o options, logger *slog.Logger) error {
 		return fmt.Errorf("cannot listen on %s: %w", o.listen, err)
 	}
 	defer listener.Close()
-	dial := dialer(o.peerProxy)
+	_, dial, err := o.security(dialer(o.peerProxy))
+	if err != nil {
+		return fmt.Errorf("TLS: %w", err)
+	}
 	log, found, err := openLog(ctx, o, dial, logger)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
+	if o.pprof != "" {
+		profiles, err := serveProfiles(o.pprof)
+		if err != nil {
+			return err
+		}
+		defer profiles.Close()
+	}
+	store, stored, err := openSnapshots(o, log, found, logger)
+	if err != nil {
+		return err
+	}
 	if o.join != "" && found.Identity.Cluster != 0 {
-		if err := sameCluster(ctx, o, dial, found.Identity, logger); err != nil {
+		if err := sameCluster(ctx, o, dial, found.Identity, members(stored), logger); err != nil {
 			return err
 		}
 	}
-	return serveMember(ctx, o, listener, log, found, logger)
+	return serveMember(ctx, o, listener, disk{log, found, store, stored}, logger)
+}
+
+// members is the latest configuration on the disk.
+func members(stored raft.Stored) raft.Configuration {
+	c := stored.Snapshot.Configuration
+	for _, e := range stored.Entries {
+		var next raft.Configuration
+		if e.Type == raft.EntryConfiguration && e.Index > stored.Snapshot.Index && next.UnmarshalBinary(e.Data) == nil {
+			c = next
+		}
+	}
+	return c
+}
+
+// disk is what a member finds in its data directory.
+type disk struct {
+	log       *wal.Log
+	found     wal.Recovered
+	snapshots *snapshot.Store
+	stored    raft.Stored
+}
+
+// openSnapshots opens the snapshots beside the log, and makes the two fit together after a crash between them.
+func openSnapshots(o options, log *wal.Log, found wal.Recovered, logger *slog.Logger) (*snapshot.Store, raft.Stored, error) {
+	dir := filepath.Join(o.data, wal.SnapshotDir)
+	store, err := snapshot.Open(vfs.OS{}, dir)
+	if err != nil {
+		return nil, raft.Stored{}, fmt.Errorf("snapshots in %s: %w", dir, err)
+	}
+	stored := raft.Stored{HardState: found.HardState, Base: found.Base.Index, BaseTerm: found.Base.Term, Entries: found.Entries}
+	stored.Snapshot, _ = store.Latest()
+	stored, mended, err := driver.Mend(stored)
+	if err != nil {
+		return nil, stored, fmt.Errorf("data directory %s: %w", o.data, err)
+	}
+	if mended {
+		logger.Info("the log begins anew after the snapshot that was received last", "index", stored.Snapshot.Index)
+		err := errors.Join(log.Restart(wal.Position{Index: stored.Base, Term: stored.BaseTerm}), log.Append(&stored.HardState, nil), log.Sync())
+		if err != nil {
+			return nil, stored, err
+		}
+	}
+	return store, stored, nil
 }
 
 // openLog opens the member's log, or makes one: of a new cluster, or of a member that is about to join.
 func openLog(ctx context.Context, o options, dial dialFunc, logger *slog.Logger) (*wal.Log, wal.Recovered, error) {
 	log, found, err := wal.Open(vfs.OS{}, o.data)
 	switch {
-	case err == nil:
-		if err := found.Identity.Expect(o.advertise, 0); err != nil {
-			log.Close()
-			return nil, found, fmt.Errorf("data directory %s: %w; choose another --data", o.data, err)
-		}
-		if found.Torn > 0 {
-			logger.Warn("cut off an unfinished write at the end of the log", "bytes", found.Torn)
-		}
-	case !errors.Is(err, wal.ErrNotExist):
+	case errors.Is(err, wal.ErrNotExist):
+		return createLog(ctx, o, dial, logger)
+	case err != nil:
 		return nil, found, fmt.Errorf("data directory %s: %w", o.data, err)
-	default:
-		if o.join != "" {
-			// Before anything is written: somebody must be there.
-			if _, err := askCluster(ctx, o, dial); err != nil {
-				return nil, found, err
-			}
-		}
-		id := wal.Identity{ID: raft.ID(random()), Address: o.advertise}
-		if log, err = wal.Create(vfs.OS{}, o.data, id); err != nil {
-			return nil, found, fmt.Errorf("data directory %s: %w", o.data, err)
-		}
-		found = wal.Recovered{Identity: log.Identity()}
-		logger.Info("new member", "id", id.ID.String(), "address", id.Address, "data", o.data)
 	}
-	if o.join == "" && found.Identity.Cluster == 0 && len(found.Entries) == 0 {
-		if found, err = bootstrap(log, found); err != nil {
-			log.Close()
-			return nil, found, err
-		}
-		logger.Info("new cluster", "cluster", found.Identity.Cluster.String())
+	err = found.Identity.Expect(o.advertise, 0)
+	if err != nil {
+		err = fmt.Errorf("data directory %s: %w; choose another --data", o.data, err)
+	} else if o.join == "" && found.Identity.Cluster == 0 {
+		// It may be a member of some cluster already, which counts on it.
+		err = fmt.Errorf("data directory %s is of a member that was about to join a cluster; start it with --join, or remove the directory to start a new cluster", o.data)
+	}
+	if err != nil {
+		return nil, found, errors.Join(err, log.Close())
+	}
+	if found.Torn > 0 {
+		logger.Warn("cut off an unfinished write at the end of the log", "bytes", found.Torn)
 	}
 	return log, found, nil
+}
+
+// createLog makes a directory for a new member, when it is known what it will be a member of.
+func createLog(ctx context.Context, o options, dial dialFunc, logger *slog.Logger) (*wal.Log, wal.Recovered, error) {
+	found := o.join == ""
+	if !found {
+		_, err := askCluster(ctx, o, dial)
+		if found = err != nil && o.bootstrap && ctx.Err() == nil; err != nil && !found {
+			return nil, wal.Recovered{}, err
+		}
+	}
+	id := wal.Identity{ID: raft.ID(random()), Address: o.advertise}
+	log, err := wal.Create(vfs.OS{}, o.data, id)
+	if err != nil {
+		return nil, wal.Recovered{}, fmt.Errorf("data directory %s: %w", o.data, err)
+	}
+	recovered := wal.Recovered{Identity: log.Identity()}
+	logger.Info("new member", "id", id.ID.String(), "address", id.Address, "data", o.data)
+	if !found {
+		return log, recovered, nil
+	}
+	if recovered, err = bootstrap(log, recovered); err != nil {
+		return nil, recovered, errors.Join(err, log.Close())
+	}
+	logger.Info("new cluster", "cluster", recovered.Identity.Cluster.String())
+	return log, recovered, nil
 }
 
 // bootstrap makes the log that of a cluster of one: its first entry is the configuration. One sync makes
@@ -118,12 +195,19 @@ func random() uint64 {
 	}
 }
 
-func serveMember(ctx context.Context, o options, listener net.Listener, log *wal.Log, found wal.Recovered, logger *slog.Logger) error {
+func serveMember(ctx context.Context, o options, listener net.Listener, d disk, logger *slog.Logger) error {
 	logger = logger.With("node", o.advertise)
+	found := d.found
 	var node *driver.Node
 	started := make(chan struct{}) // closed when node is set
+	direct := dialer(o.peerProxy)
+	secure, dial, err := o.security(direct)
+	if err != nil {
+		return fmt.Errorf("TLS: %w", err)
+	}
+	timings := newTimings()
 	transport := peer.New(peer.Config{
-		Self: found.Identity.ID, Address: o.advertise, Dial: dialer(o.peerProxy), Logger: logger,
+		Self: found.Identity.ID, Address: o.advertise, Dial: dial, Token: o.token, Logger: logger,
 		Cluster: func() raft.ClusterID {
 			<-started
 			if node == nil { // it did not start
@@ -132,24 +216,30 @@ func serveMember(ctx context.Context, o options, listener net.Listener, log *wal
 			return node.Status().Cluster
 		},
 		Deliver: func(m raft.Message) { <-started; node.Step(m) },
+		ReceiveSnapshot: func(ctx context.Context, m raft.Message, body io.Reader) error {
+			<-started
+			return node.ReceiveSnapshot(ctx, m, body)
+		},
 	})
 	store := kv.New()
-	node, err := driver.Start(driver.Config{
+	node, err = driver.Start(driver.Config{
 		Raft: raft.Config{
 			ID: found.Identity.ID, Cluster: found.Identity.Cluster, Seed: random(),
 			HeartbeatTicks: int(o.heartbeat / o.tick), ElectionTicks: int(o.election / o.tick),
 			Trace:       func(sentence string) { logger.Info(sentence) },
-			TraceDetail: false,
+			TailEntries: o.tailEntries,
 		},
-		HardState: found.HardState, Entries: found.Entries,
+		Stored: d.stored, SnapshotEntries: o.snapshotEntries, SnapshotBytes: snapshotBytes,
 		Address: o.advertise, TickEvery: o.tick, Machine: store, Transport: transport,
-	}, log, logger)
+	}, driver.Storage{Log: logOf{d.log}, Snapshots: d.snapshots, Send: transport.SendSnapshot, Timings: timings.driver()}, logger)
 	close(started)
 	if err != nil {
 		return errors.Join(err, transport.Close())
 	}
 	handler, err := api.New(api.Config{
-		Node: node, Store: store, Dial: dialer(o.peerProxy), Stream: transport, NotLeader: o.notLeader,
+		Node: node, Store: store, Dial: direct, Stream: transport, NotLeader: o.notLeader,
+		Snapshot: http.HandlerFunc(transport.ServeSnapshot), SnapshotStat: node.SnapshotStat,
+		Token: o.token, TLS: secure, Collectors: timings.collectors(),
 		Logger: logger, Version: version(),
 	})
 	if err != nil {
@@ -158,15 +248,19 @@ func serveMember(ctx context.Context, o options, listener net.Listener, log *wal
 	}
 	server := handler.HTTPServer()
 	served := make(chan error, 1)
+	if secure != nil {
+		listener = tls.NewListener(listener, secure.Server())
+	}
 	go func() { served <- server.Serve(listener) }()
 	logger.Info("listening", "address", listener.Addr().String())
 
 	joined := make(chan error, 1)
 	joining, stopJoining := context.WithCancel(ctx)
-	go func() { joined <- joinCluster(joining, o, node, logger) }()
+	go func() { joined <- joinCluster(joining, o, dial, node, logger) }()
 	err = wait(ctx, node, served, joined)
 	stopJoining()
 	handler.Drain()
+	handOver(node, logger)
 	node.Stop() // answers everyone who waits
 	shutdown, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
@@ -179,6 +273,18 @@ func serveMember(ctx context.Context, o options, listener net.Listener, log *wal
 		logger.Info("stopped")
 	}
 	return errors.Join(err, transport.Close())
+}
+
+// handOver gives leadership to another member before this one stops, so that clients do not wait for an election.
+func handOver(node *driver.Node, logger *slog.Logger) {
+	if s := node.Status(); s.Role != raft.Leader || s.Configuration.Voters() < 2 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout/2)
+	defer cancel()
+	if _, err := node.Transfer(ctx, 0); err != nil {
+		logger.Warn("leadership was not handed over; the others will elect", "error", err)
+	}
 }
 
 // wait returns nil when the member was told to stop, or why it cannot go on.

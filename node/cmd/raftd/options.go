@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,9 +23,18 @@ type options struct {
 	advertise string // host:port at which other members reach this one
 	data      string
 	join      string
+	joins     []string // the same, apart
+	bootstrap bool
+	pprof     string
 
 	heartbeat, election, tick time.Duration
 	joinTimeout               time.Duration
+
+	snapshotEntries int
+	tailEntries     int
+
+	token, tokenFile       string
+	tlsCert, tlsKey, tlsCA string
 
 	notLeader string
 	peerProxy string
@@ -38,6 +48,7 @@ const usage = `raftd runs one member of a cluster.
   raftd --host 127.0.0.1 --port 8001 --join 127.0.0.1:8000  join it
   raftd serve ...                                           the same: serve is what raftd does
   raftd health [--ready] [--url URL]                        ask a member how it is
+  raftd wal dump|verify DIR                                 read a data directory
   raftd version
 
 `
@@ -79,10 +90,19 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	flags.StringVar(&o.listen, "listen", "", "`host:port` to listen on, where it differs from --host and --port")
 	flags.StringVar(&o.advertise, "advertise", "", "`host:port` at which other members reach this one, where it differs")
 	flags.StringVar(&o.data, "data", "", "`directory` of this member's log (default raftd-data/HOST-PORT)")
-	flags.StringVar(&o.join, "join", "", "`host:port` of any member of a cluster to join; without it, and without data, a new cluster starts")
+	flags.StringVar(&o.join, "join", "", "`host:port` of a member of the cluster to join, or several with commas; without it, and without data, a new cluster starts")
+	flags.BoolVar(&o.bootstrap, "bootstrap", false, "start a new cluster if nobody at --join belongs to one: for the member that starts the cluster, so that losing its disk does not start a second one")
+	flags.StringVar(&o.pprof, "pprof", "", "`host:port` on loopback that serves profiles of this process")
 	flags.DurationVar(&o.joinTimeout, "join-timeout", 30*time.Second, "how long to try to join")
 	flags.DurationVar(&o.heartbeat, "heartbeat", 50*time.Millisecond, "time between a leader's heartbeats")
 	flags.DurationVar(&o.election, "election", 500*time.Millisecond, "least silence of the leader before an election")
+	flags.IntVar(&o.snapshotEntries, "snapshot-entries", 100_000, "take a snapshot every so many `entries`; 0: never by their number")
+	flags.IntVar(&o.tailEntries, "tail-entries", 0, "`entries` that stay in the log before a snapshot, for slow followers (default a tenth of --snapshot-entries, at least 10)")
+	flags.StringVar(&o.tokenFile, "token-file", "", "`file` with the token that clients and members must show as Authorization: Bearer")
+	flags.StringVar(&o.token, "token", "", "the `token` itself; others on this machine can see it, so prefer --token-file or RAFTD_TOKEN")
+	flags.StringVar(&o.tlsCert, "tls-cert", "", "PEM `file` with this member's certificate: speak TLS")
+	flags.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` with its key")
+	flags.StringVar(&o.tlsCA, "tls-ca", "", "PEM `file` with the CA of all members: they must show each other certificates")
 	flags.StringVar(&o.notLeader, "not-leader", "forward", "what a follower does with a write: `forward` or redirect")
 	flags.StringVar(&o.peerProxy, "peer-proxy", "", "`host:port` of an HTTP CONNECT proxy for connections to other members")
 	flags.StringVar(&o.logFormat, "log", "text", "`format` of the log: text or json")
@@ -115,14 +135,36 @@ func (o *options) validate() error {
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		return bad("no one can dial %s; say with --advertise host:port where other members reach this one", o.advertise)
 	}
-	if _, _, err := net.SplitHostPort(o.join); o.join != "" && err != nil {
-		return bad("--join %q must be host:port", o.join)
+	if o.join != "" {
+		o.joins = strings.Split(o.join, ",")
 	}
-	if o.join == o.advertise {
-		return bad("--join %s is this member's own address; leave --join out to start a new cluster", o.join)
+	for _, join := range o.joins {
+		if host, _, err := net.SplitHostPort(join); err != nil || host == "" {
+			return bad("--join %q must be host:port", join)
+		}
+		if join == o.advertise {
+			return bad("--join %s is this member's own address; leave it out, and --join too to start a new cluster", join)
+		}
+	}
+	if o.bootstrap && o.join == "" {
+		return bad("--bootstrap needs --join: whom to ask whether there is a cluster already")
+	}
+	if host, _, err := net.SplitHostPort(o.pprof); o.pprof != "" {
+		if ip, e := netip.ParseAddr(host); err != nil || host != "localhost" && (e != nil || !ip.IsLoopback()) {
+			return bad("--pprof %q must be host:port on loopback", o.pprof)
+		}
 	}
 	if _, _, err := net.SplitHostPort(o.peerProxy); o.peerProxy != "" && err != nil {
 		return bad("--peer-proxy %q must be host:port", o.peerProxy)
+	}
+	if o.snapshotEntries < 0 || o.tailEntries < 0 {
+		return bad("--snapshot-entries %d and --tail-entries %d must not be negative", o.snapshotEntries, o.tailEntries)
+	}
+	if o.tailEntries == 0 {
+		o.tailEntries = max(o.snapshotEntries/10, 10)
+	}
+	if err := o.secrets(); err != nil {
+		return usageError{err}
 	}
 	if o.notLeader != "forward" && o.notLeader != "redirect" {
 		return bad("--not-leader %q must be forward or redirect", o.notLeader)
@@ -143,6 +185,39 @@ func (o *options) validate() error {
 	}
 	if o.data == "" {
 		o.data = filepath.Join("raftd-data", strings.NewReplacer(":", "-", "[", "", "]", "").Replace(o.advertise))
+	}
+	return nil
+}
+
+// secrets reads the token and checks that the files of TLS come together.
+func (o *options) secrets() error {
+	given := 0
+	for _, s := range []string{o.token, o.tokenFile} {
+		if s != "" {
+			given++
+		}
+	}
+	switch {
+	case given > 1:
+		return errors.New("--token and --token-file exclude each other")
+	case o.tokenFile != "":
+		b, err := os.ReadFile(o.tokenFile)
+		if err != nil {
+			return fmt.Errorf("--token-file: %w", err)
+		}
+		if o.token = strings.TrimSpace(string(b)); o.token == "" {
+			return fmt.Errorf("--token-file %s is empty", o.tokenFile)
+		}
+	case o.token == "":
+		o.token = os.Getenv("RAFTD_TOKEN")
+	}
+	for _, c := range o.token {
+		if c <= ' ' || c > '~' {
+			return errors.New("the token must be of visible ASCII characters, without spaces: it travels in a header")
+		}
+	}
+	if (o.tlsCert == "") != (o.tlsKey == "") || o.tlsCA != "" && o.tlsCert == "" {
+		return errors.New("TLS needs --tls-cert and --tls-key together, and --tls-ca only with them")
 	}
 	return nil
 }

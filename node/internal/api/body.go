@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"unicode/utf8"
 
 	"raftlab/node/internal/kv"
@@ -52,24 +54,35 @@ func storedType(h http.Header) (string, *failure) {
 func readValue(x *exchange) ([]byte, *failure) {
 	length := x.r.ContentLength
 	if length > kv.ValueBytesMax {
+		drain(x)
 		return nil, tooLarge()
 	}
 	body := http.MaxBytesReader(x.ResponseWriter, x.r.Body, kv.ValueBytesMax)
-	var value []byte
-	var err error
-	if length >= 0 {
-		value = make([]byte, length)
-		_, err = io.ReadFull(body, value)
-	} else {
-		value, err = io.ReadAll(body)
+	// The room grows with what arrives: a promised mebibyte that never comes costs nothing.
+	value := bytes.NewBuffer(make([]byte, 0, min(max(length, 0)+bytes.MinRead, 16<<10)))
+	n, err := value.ReadFrom(body)
+	if err == nil && length >= 0 && n != length {
+		err = io.ErrUnexpectedEOF
 	}
 	if err == nil {
-		return value, nil
+		return value.Bytes(), nil
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, refuse(http.StatusRequestTimeout, "slow_body", "the body did not arrive in time; nothing was done")
 	}
 	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		drain(x)
 		return nil, tooLarge()
 	}
 	return nil, refuse(http.StatusBadRequest, "bad_body", "the body broke off: %v", err)
+}
+
+// drain reads some of what is too much: net/http closes a connection with much unread, and a client that still
+// writes would see a reset instead of the 413. Who asks first (Expect: 100-continue) need not send anything.
+func drain(x *exchange) {
+	if x.r.Header.Get("Expect") == "" {
+		io.CopyN(io.Discard, x.r.Body, 2*kv.ValueBytesMax) // an error means that the client is gone
+	}
 }
 
 func tooLarge() *failure {

@@ -9,12 +9,13 @@ import (
 )
 
 const (
-	streamPath   = "/__pyraft/stream"
-	identityPath = "/__pyraft/identity"
-	peerPrefix   = "/__pyraft/peer/"
-	keysPath     = "/v1/kv"
-	keysPrefix   = "/v1/kv/"
-	keyMethods   = "GET, HEAD, PUT, DELETE, OPTIONS"
+	streamPath         = "/__pyraft/stream"
+	snapshotStreamPath = "/__pyraft/snapshot/stream"
+	identityPath       = "/__pyraft/identity"
+	peerPrefix         = "/__pyraft/peer/"
+	keysPath           = "/v1/kv"
+	keysPrefix         = "/v1/kv/"
+	keyMethods         = "GET, HEAD, PUT, DELETE, OPTIONS"
 )
 
 // reserved reports whether a decoded path belongs to the system. Decoded on purpose: /%5f_pyraft/peers is
@@ -128,7 +129,13 @@ func (s *Server) routes() *httprouter.Router {
 	get(identityPath, s.identity)
 	get("/__pyraft/peers", s.peers)
 	get("/__pyraft/status", s.status)
+	get("/__pyraft/events", s.events)
 	get(keysPath, s.list)
+	post := func(path string, serve func(*exchange) *failure) {
+		router.POST(path, s.handle(path, func(x *exchange, _ httprouter.Params) *failure { return serve(x) }))
+	}
+	post("/__pyraft/snapshot", s.takeSnapshot)
+	post("/__pyraft/leader", s.transfer)
 
 	// A catch-all and not /:address, so that an address with a slash is a bad address and not a missing route.
 	const route = "/__pyraft/peer/{address}"

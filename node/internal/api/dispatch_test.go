@@ -81,9 +81,14 @@ func TestRoutes(t *testing.T) {
 		{"PUT", "/__pyraft/peer/", 400, ""},
 		{"PUT", "/__pyraft/peer", 405, ""},
 		{"PUT", "/__pyraft/peer/a%2Fb", 400, ""},
-		{"GET", "/__pyraft/events", 404, ""},
-		{"POST", "/__pyraft/leader?to=x", 404, ""},
-		{"POST", "/__pyraft/snapshot", 404, ""},
+		{"HEAD", "/__pyraft/events", 200, ""},
+		{"PUT", "/__pyraft/events", 405, ""},
+		{"POST", "/__pyraft/leader?to=x", 400, ""},
+		{"GET", "/__pyraft/leader", 405, ""},
+		{"POST", "/__pyraft/snapshot", 200, ""},
+		{"PUT", "/__pyraft/snapshot", 405, ""},
+		{"POST", "/__pyraft/snapshot/stream", 404, ""}, // no handler was given in Config
+		{"PUT", "/__pyraft/snapshot/stream", 405, ""},
 		{"GET", "/__pyraft/stream", 404, ""}, // no stream was given in Config
 		{"GET", "/favicon.ico", 404, ""},
 		{"GET", "/robots.txt", 200, ""},

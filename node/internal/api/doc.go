@@ -19,4 +19,31 @@
 //   - A key is 1 to 512 bytes of UTF-8, after percent-decoding; /a%2Fb and /v1/kv/a/b are the same key.
 //   - An unknown or repeated query parameter is 400: ?consistancy=stale must not silently mean the default.
 //   - A read that runs out of time is 503: it had no effect, so there is nothing to be unsure of.
+//   - Idempotency-Key on PUT and DELETE: however often and wherever a request is sent, it is done once, and
+//     every answer is the first one (status, ETag, Raft-Index, Raft-Term), a 412 too; a repeat says so with
+//     Idempotent-Replayed: true. The same key with another method, key, value, content type or condition is 422,
+//     and nothing is done. Keys are kept in the replicated state, the last 10,000 of the cluster in the order of
+//     their first use. After that a key is forgotten, and a request with it is a new request, which is done
+//     again: retry within seconds, not days, or give a condition, which holds for ever (kv.SessionsMax).
+//   - POST /__pyraft/snapshot is for the member that was asked. POST /__pyraft/leader is done by the leader,
+//     and answered when the new one is known; a transfer that did not happen in time is 504, because the
+//     target may still campaign.
+//   - GET /__pyraft/events has "raft" (a sentence of the trace), "lost" (how many events the client was too slow
+//     for) and "end" (the member stops). Nobody waits for a slow client.
+//
+// # Who may ask
+//
+// With Config.Token every route wants Authorization: Bearer TOKEN, except /livez, /healthz, /readyz,
+// /readyz/leader, /robots.txt and /favicon.ico: keys, membership, administration, and also /metrics, /version and
+// the status, which name members. Without TLS the token travels in the clear.
+//
+// Members use the same token on what they ask of each other (forwarded requests, identity, joining, and the
+// streams where there is no CA), always their own and never a client's. Whoever has the token can therefore
+// also speak as a member: a token alone does not tell members from clients.
+//
+// With Config.TLS and a CA it does not need to. Then streams (/__pyraft/stream, /__pyraft/snapshot/stream) and
+// forwarded requests (a header Raft-Forwarded) are refused with 403 unless the connection has shown a certificate
+// that the CA signed; a stream then needs no token, a forwarded request needs both. Clients need no certificate. A
+// member whose certificate another CA signed does not get through the handshake. Each is logged once for each
+// host. The CA must sign nothing but members; README.md has the commands.
 package api

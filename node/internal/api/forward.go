@@ -20,6 +20,8 @@ const (
 	forwardedHeader   = "Raft-Forwarded"    // set by the member that forwards; one hop only
 	forwardedByHeader = "Raft-Forwarded-By" // in the reply: its address
 	leftHeader        = "Raft-Timeout-Ms"   // how much of the client's time is left
+	// idempotencyKeyHeader is Idempotency-Key between members: see forwarder.
+	idempotencyKeyHeader = "Raft-Idempotency-Key"
 )
 
 // forwarder carries requests to the leader. Its promise: an error that is not sentError means that not one
@@ -30,12 +32,23 @@ const (
 // "replayable": method GET, HEAD, OPTIONS or TRACE, or a header Idempotency-Key with a body that it can
 // rewind (shouldRetryRequest, isReplayable). A PUT or DELETE as it is built here is neither, and has no
 // GetBody. A version of Go that changes its mind would be found by TestForwardNeverSendsAWriteTwice.
+//
+// An Idempotency-Key would make a request replayable, so it travels under another name. A repeat would be
+// harmless, but an attempt of a client is one attempt on every link.
+//
+// With TLS the connections come from TLS.Dial with the handshake done, and the counting is of what was
+// written to them: a record that was sent in part cannot be read by the other side.
 type forwarder struct {
-	transport *http.Transport
+	transport     *http.Transport
+	authorization []string // of this member; nil without a token
 }
 
-func newForwarder(dial func(ctx context.Context, network, address string) (net.Conn, error)) *forwarder {
-	return &forwarder{transport: &http.Transport{
+func newForwarder(dial dialFunc, token string) *forwarder {
+	var authorization []string
+	if token != "" {
+		authorization = []string{"Bearer " + token}
+	}
+	return &forwarder{authorization: authorization, transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			conn, err := dial(ctx, network, address)
 			if err != nil {
@@ -101,6 +114,15 @@ func (e *sentError) Error() string {
 }
 func (e *sentError) Unwrap() error { return e.err }
 
+// newRequest is for another member, which is shown the token. The scheme is http even with TLS: see TLS.Dial.
+func (f *forwarder) newRequest(ctx context.Context, method, address, escapedPath string, body io.Reader) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+address+escapedPath, body)
+	if err == nil && f.authorization != nil {
+		request.Header["Authorization"] = f.authorization
+	}
+	return request, err
+}
+
 // do sends the request once and reads the whole reply.
 func (f *forwarder) do(request *http.Request, replyBytesMax int64) (*http.Response, []byte, error) {
 	type use struct {
@@ -161,7 +183,7 @@ func (s *Server) sendToLeader(x *exchange) *failure {
 	if leader == "" {
 		return refusal(driver.ErrNoLeader)
 	}
-	location := "http://" + leader + x.r.URL.EscapedPath()
+	location := s.scheme + "://" + leader + x.r.URL.EscapedPath()
 	if x.r.URL.RawQuery != "" {
 		location += "?" + x.r.URL.RawQuery
 	}
@@ -176,7 +198,7 @@ func (s *Server) sendToLeader(x *exchange) *failure {
 var forwardedHeaders = []string{"Content-Type", "If-Match", "If-None-Match", "X-Request-Id", "Accept"}
 
 // replyHeaders come back with the answer. Raft-Served-By is then the leader's.
-var replyHeaders = []string{"Content-Type", "Etag", "Allow", "Retry-After", "Raft-Retry-After-Ms", "Raft-Index", "Raft-Term", "Raft-Leader", "Raft-Served-By"}
+var replyHeaders = []string{"Content-Type", "Etag", "Allow", "Retry-After", "Raft-Retry-After-Ms", "Idempotent-Replayed", "Raft-Index", "Raft-Term", "Raft-Leader", "Raft-Served-By"}
 
 // Text that is echoed as JSON grows up to six times.
 const replyBytesMax = 8 << 20
@@ -194,7 +216,7 @@ func (s *Server) passOn(ctx context.Context, x *exchange, p parameters, body []b
 	case status.Role == raft.Leader || status.Leader == status.ID:
 		return refusal(driver.ErrNotReady) // elected since we looked
 	}
-	request, err := http.NewRequestWithContext(ctx, x.r.Method, "http://"+status.LeaderAddress+x.r.URL.EscapedPath(), bytes.NewReader(body))
+	request, err := s.forward.newRequest(ctx, x.r.Method, status.LeaderAddress, x.r.URL.EscapedPath(), bytes.NewReader(body))
 	if err != nil {
 		return unavailable("leader_unreachable", "the leader's address %q is of no use: %v", status.LeaderAddress, err)
 	}
@@ -203,6 +225,9 @@ func (s *Server) passOn(ctx context.Context, x *exchange, p parameters, body []b
 		if values := x.r.Header[name]; len(values) > 0 {
 			request.Header[name] = values
 		}
+	}
+	if values := x.r.Header["Idempotency-Key"]; len(values) > 0 {
+		request.Header[idempotencyKeyHeader] = values
 	}
 	request.Header["X-Request-Id"] = []string{x.id}
 	request.Header[forwardedHeader] = []string{"1"}

@@ -19,12 +19,17 @@ type homeReply struct {
 	FirstKeys []string `json:"first_keys"`
 	// KeysCapped says that there are more; GET /v1/kv lists them.
 	KeysCapped bool `json:"keys_capped"`
+	// Curl is how the lines to paste begin: the command and where this member is.
+	Curl, URL string `json:"-"`
 }
 
 // home shows this member as it sees itself: a page, JSON or text, as Accept asks.
 func (s *Server) home(x *exchange) *failure {
 	entries, more, _ := s.store.List("", "", homeKeysMax)
-	reply := homeReply{statusReply: s.describe(), FirstKeys: make([]string, len(entries)), KeysCapped: more}
+	reply := homeReply{statusReply: s.describe(), FirstKeys: make([]string, len(entries)), KeysCapped: more, Curl: "curl -fsS", URL: s.scheme + "://" + s.servedBy[0]}
+	if s.guard.token != nil {
+		reply.Curl += ` -H "Authorization: Bearer $TOKEN"` // ours stays secret
+	}
 	for i, e := range entries {
 		reply.FirstKeys[i] = e.Key
 	}
@@ -67,11 +72,11 @@ func homeText(r homeReply) string {
 		line("", "%q", key) // quoted: a key may hold what a terminal would obey
 	}
 	if r.KeysCapped {
-		line("", "... the first %d only; curl http://%s/v1/kv lists all", homeKeysMax, r.Address)
+		line("", "... the first %d only; %s %s/v1/kv lists all", homeKeysMax, r.Curl, r.URL)
 	}
-	fmt.Fprintf(&b, "\ntry\n  curl -fsS -X PUT http://%[1]s/keyx -H 'Content-Type: application/json' -d '{\"key\":\"value\"}'\n"+
-		"  curl -fsS http://%[1]s/keyx\n  curl -fsS -X DELETE http://%[1]s/keyx\n"+
-		"  curl -fsS http://%[1]s/__pyraft/status\n  curl -fsS http://%[1]s/readyz?verbose\n", r.Address)
+	fmt.Fprintf(&b, "\ntry\n  %[1]s -X PUT %[2]s/keyx -H 'Content-Type: application/json' -d '{\"key\":\"value\"}'\n"+
+		"  %[1]s %[2]s/keyx\n  %[1]s -X DELETE %[2]s/keyx\n"+
+		"  %[1]s %[2]s/__pyraft/status\n  %[1]s %[2]s/readyz?verbose\n", r.Curl, r.URL)
 	return b.String()
 }
 

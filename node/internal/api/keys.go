@@ -1,9 +1,12 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 
 	"raftlab/node/internal/driver"
 	"raftlab/node/internal/kv"
@@ -129,13 +132,27 @@ func (s *Server) putKey(x *exchange, key string, emptyAllowed bool) *failure {
 	if s.redirects(x, p) && s.node.Status().Role != raft.Leader {
 		return s.sendToLeader(x) // before the body is asked for with 100 Continue
 	}
-	if c.Value, f = readValue(x); f == nil {
+	if c.Value, f = s.awaitValue(x, p); f == nil {
 		f = checkValue(c.Value, contentType, emptyAllowed)
 	}
 	if f != nil {
 		return f
 	}
 	return s.write(x, c, p)
+}
+
+// awaitValue reads the body within the request's time. Meanwhile the request is not counted as under way: who sends
+// slowly takes no room from others.
+func (s *Server) awaitValue(x *exchange, p parameters) ([]byte, *failure) {
+	s.inFlight.Add(-1)
+	defer s.inFlight.Add(1)
+	if x.r.ContentLength == 0 {
+		return nil, nil
+	}
+	control := http.NewResponseController(x)
+	control.SetReadDeadline(time.Now().Add(p.timeout)) // an error means that there is none to set, as in tests
+	defer control.SetReadDeadline(time.Now().Add(connectionTimeout))
+	return readValue(x)
 }
 
 func (s *Server) deleteKey(x *exchange, key string) *failure {
@@ -147,19 +164,38 @@ func (s *Server) deleteKey(x *exchange, key string) *failure {
 	return s.write(x, c, p)
 }
 
+// idempotencyKey makes retries of a request safe. Any visible characters will do, with the quotes of
+// draft-ietf-httpapi-idempotency-key-header or without; the two are not the same key.
+func idempotencyKey(h http.Header) (string, *failure) {
+	name := "Idempotency-Key"
+	if h.Get(forwardedHeader) != "" {
+		name = idempotencyKeyHeader
+	}
+	values := h[name]
+	if len(values) == 0 {
+		return "", nil
+	}
+	key := strings.TrimSpace(values[0])
+	odd := func(r rune) bool { return r <= ' ' || r >= 0x7f }
+	if len(values) > 1 || key == "" || len(key) > kv.IdempotencyKeyBytesMax || strings.ContainsFunc(key, odd) {
+		// Ignoring it would break what it promises: that a retry is not done twice.
+		return "", refuse(http.StatusBadRequest, "bad_idempotency_key",
+			"Idempotency-Key must be given once, with 1 to %d visible ASCII characters; a random UUID is a good one", kv.IdempotencyKeyBytesMax)
+	}
+	return key, nil
+}
+
 // prepareWrite reads everything but the body: parameters and conditions.
 func prepareWrite(x *exchange, c *kv.Command) (parameters, *failure) {
 	p, f := known(ofWrite).parse(x.r)
 	if f == nil {
 		f = writeConditions(c, x.r.Header)
 	}
-	switch {
-	case f != nil:
-	case p.stale:
+	if f == nil && p.stale {
 		f = refuse(http.StatusBadRequest, "bad_parameter", `consistency="stale": is for reads; a write is always linearizable`)
-	case x.r.Header.Get("Idempotency-Key") != "":
-		// Ignoring it would break what it promises: that a retry is not done twice.
-		f = refuse(http.StatusBadRequest, "not_supported", "Idempotency-Key is not supported yet; make a retry safe with If-Match or If-None-Match: *")
+	}
+	if f == nil {
+		c.IdempotencyKey, f = idempotencyKey(x.r.Header)
 	}
 	return p, f
 }
@@ -178,26 +214,49 @@ func (s *Server) write(x *exchange, c kv.Command, p parameters) *failure {
 	}
 	applied, err := s.node.Propose(ctx, command)
 	if err != nil {
+		f := writeFailed(ctx, err)
+		s.metrics.proposed(c.Op.String(), f.code)
 		if lostLeadership(err) {
 			return s.passOn(ctx, x, p, c.Value) // certainly not proposed here
 		}
-		return writeFailed(ctx, err)
+		return f
 	}
 	result, ok := applied.Result.(kv.Result)
 	if !ok {
 		panic(fmt.Sprintf("api: command %d applied with result %T", applied.Index, applied.Result))
 	}
+	s.metrics.proposed(c.Op.String(), outcome(result))
 	return s.written(x, c, applied, result)
 }
 
-// written answers with what the state machine decided.
+// outcome of a command that was applied, as a label.
+func outcome(r kv.Result) string {
+	switch {
+	case errors.Is(r.Err, kv.ErrKeyReused):
+		return "idempotency_key_reused"
+	case r.Repeat:
+		return "repeat"
+	case r.ConditionFailed():
+		return "condition_failed"
+	}
+	return "done"
+}
+
+// written answers with what the state machine decided: now, or when it saw the Idempotency-Key first. Then the
+// position is that of the first command too.
 func (s *Server) written(x *exchange, c kv.Command, applied driver.Applied, result kv.Result) *failure {
 	h := x.Header()
-	s.position(h, applied.Index, applied.Term, s.node.Status().LeaderAddress)
+	s.position(h, result.Index, result.Term, s.node.Status().LeaderAddress)
 	if result.Current != 0 {
 		h["Etag"] = []string{etag(result.Current)}
 	}
+	if result.Repeat {
+		h["Idempotent-Replayed"] = []string{"true"}
+	}
 	switch {
+	case errors.Is(result.Err, kv.ErrKeyReused):
+		return refuse(http.StatusUnprocessableEntity, "idempotency_key_reused",
+			"another request had this Idempotency-Key (the method, the key, the value, its type or the condition was another); nothing was done: take a new one for a new request")
 	case result.Err != nil:
 		panic(fmt.Sprintf("api: own command %d refused: %v", applied.Index, result.Err))
 	case result.ConditionFailed():

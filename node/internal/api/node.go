@@ -20,6 +20,13 @@ type Node interface {
 	ReadIndex(ctx context.Context) (raft.Index, error)
 	// WaitApplied returns once the entry is applied here.
 	WaitApplied(ctx context.Context, i raft.Index) error
+	// TakeSnapshot returns the index that a durable snapshot covers; with driver.ErrNothingNew, of an older one.
+	TakeSnapshot(ctx context.Context) (raft.Index, error)
+	// Transfer hands leadership over, to the best voter if to is zero, and returns who leads then.
+	Transfer(ctx context.Context, to raft.ID) (raft.ID, error)
+	// Subscribe gives what happens from now on, until cancel is called or the node stops. It waits for no
+	// one: what a slow subscriber loses shows as a gap in the numbers.
+	Subscribe() (events <-chan driver.Event, cancel func())
 	Status() driver.Status
 }
 

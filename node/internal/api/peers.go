@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -145,8 +144,8 @@ func (s *Server) admitPeer(ctx context.Context, address string) (changeReply, *f
 			"%s belongs to member %s, and the node there is now %s: its data directory was replaced; remove the old member first with DELETE %s%s", address, hexID(other.ID), hexID(id), peerPrefix, address)
 	case !isMember:
 		change := raft.Change{Type: raft.AddLearner, Member: raft.Member{ID: id, Address: address}}
-		if _, err := s.node.ChangeMembership(ctx, change); err != nil && !s.memberAt(id, address) {
-			return reply, changeFailed(ctx, err)
+		if f := s.propose(ctx, "join", change); f != nil && !s.memberAt(id, address) {
+			return reply, f
 		}
 	}
 	return reply, s.awaitVoter(ctx, id)
@@ -181,14 +180,38 @@ func (s *Server) awaitVoter(ctx context.Context, id raft.ID) *failure {
 func (s *Server) expelPeer(ctx context.Context, address string) (changeReply, *failure) {
 	member, ok := s.node.Status().Configuration.FindAddress(address)
 	if !ok {
-		return changeReply{}, nil
+		return changeReply{}, s.awaitCommitted(ctx)
 	}
 	reply := changeReply{ID: hexID(member.ID)}
-	_, err := s.node.ChangeMembership(ctx, raft.Change{Type: raft.Remove, Member: member})
-	if err != nil && !errors.Is(err, raft.ErrUnknownMember) {
-		return reply, changeFailed(ctx, err)
+	if f := s.propose(ctx, "leave", raft.Change{Type: raft.Remove, Member: member}); f != nil {
+		return reply, f
 	}
-	return reply, nil
+	return reply, s.awaitCommitted(ctx)
+}
+
+// awaitCommitted waits until the configuration in force is committed: that somebody is not in it may be taken back
+// before.
+func (s *Server) awaitCommitted(ctx context.Context) *failure {
+	status := s.node.Status()
+	if status.Commit >= status.ConfigurationIndex {
+		return nil
+	}
+	if err := s.node.WaitApplied(ctx, status.ConfigurationIndex); err != nil {
+		return pending("timeout", "the removal is in the log, but not known to be committed: repeat the request to wait for it")
+	}
+	return nil
+}
+
+// propose asks for a change. That somebody else has removed the member already is no failure.
+func (s *Server) propose(ctx context.Context, operation string, change raft.Change) *failure {
+	_, err := s.node.ChangeMembership(ctx, change)
+	if err == nil || change.Type == raft.Remove && errors.Is(err, raft.ErrUnknownMember) {
+		s.metrics.proposed(operation, "done")
+		return nil
+	}
+	f := changeFailed(ctx, err)
+	s.metrics.proposed(operation, f.code)
+	return f
 }
 
 // changeFailed knows the refusals that only a change can meet.
@@ -196,6 +219,8 @@ func changeFailed(ctx context.Context, err error) *failure {
 	switch {
 	case errors.Is(err, raft.ErrLastVoter):
 		return refuse(http.StatusConflict, "last_voter", "the last voter cannot be removed: nobody would be left to agree")
+	case errors.Is(err, raft.ErrRemoved):
+		return refuse(http.StatusGone, "removed", "this member was removed, and its id does not come back; empty its data directory to let it join as a new member")
 	case errors.Is(err, raft.ErrMemberExists):
 		return refuse(http.StatusConflict, "member_exists", "the address or the node is a member already")
 	}
@@ -211,8 +236,7 @@ func (s *Server) whoIs(ctx context.Context, address string, ours raft.ClusterID)
 	}
 	ctx, cancel := context.WithTimeout(ctx, identityTimeout)
 	defer cancel()
-	target := url.URL{Scheme: "http", Host: address, Path: identityPath}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	request, err := s.forward.newRequest(ctx, http.MethodGet, address, identityPath, nil)
 	if err != nil {
 		return 0, refuse(http.StatusBadRequest, "bad_address", "address %q: %v", address, err)
 	}

@@ -128,7 +128,7 @@ func TestReplacedDataDirectoryIsRefused(t *testing.T) {
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
-	leader.server.forward = newForwarder(swap)
+	leader.server.forward = newForwarder(swap, "")
 	network.Cut(3, true)
 	f := do(t, leader, "PUT", "/__pyraft/peer/"+old, "").failed(t, 409, "address_taken")
 	if !strings.Contains(f.Message, "DELETE /__pyraft/peer/"+old) {

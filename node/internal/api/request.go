@@ -61,7 +61,8 @@ type parameters struct {
 	prefix    string
 	after     string
 	limit     int
-	allChecks bool // verbose
+	allChecks bool   // verbose
+	to        string // address or id of a member
 }
 
 // known is a set of parameter names.
@@ -76,11 +77,13 @@ const (
 	knowAfter
 	knowLimit
 	knowVerbose
+	knowTo
 
 	ofRead   = knowTimeout | knowConsistency | knowRedirect | knowMinIndex
 	ofWrite  = knowTimeout | knowConsistency | knowRedirect
 	ofList   = ofRead | knowPrefix | knowAfter | knowLimit
 	ofChange = knowTimeout | knowRedirect
+	ofLeader = ofChange | knowTo
 )
 
 var parameterNames = []struct {
@@ -88,7 +91,7 @@ var parameterNames = []struct {
 	bit  known
 }{
 	{"timeout", knowTimeout}, {"consistency", knowConsistency}, {"redirect", knowRedirect}, {"min_index", knowMinIndex},
-	{"prefix", knowPrefix}, {"after", knowAfter}, {"limit", knowLimit}, {"verbose", knowVerbose},
+	{"prefix", knowPrefix}, {"after", knowAfter}, {"limit", knowLimit}, {"verbose", knowVerbose}, {"to", knowTo},
 }
 
 func (k known) bit(name string) known {
@@ -181,6 +184,10 @@ func (p *parameters) set(bit known, value string) (rule string) {
 			return "an index, as Raft-Index gives it"
 		}
 		p.minIndex = raft.Index(n)
+	case knowTo:
+		if p.to = value; value == "" || len(value) > 260 {
+			return "the address or the id of a member, as GET /__pyraft/peers lists them"
+		}
 	case knowLimit:
 		p.limit, err = strconv.Atoi(value)
 		if err != nil || p.limit < 1 || p.limit > limitMax {

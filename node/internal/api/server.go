@@ -2,14 +2,17 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,13 +30,22 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Stream serves GET /__pyraft/stream, on which the peers' messages come in. Without it the route is not there.
 	Stream http.Handler
+	// Snapshot serves POST /__pyraft/snapshot/stream, on which a peer's snapshot comes in. It sets time limits
+	// itself. Without it the route is not there.
+	Snapshot http.Handler
+	// Token, if not empty, must be shown by clients, as Authorization: Bearer, and is shown to other members.
+	Token string
+	// TLS, if not nil, is spoken with clients and other members. Dial is then wrapped in it.
+	TLS *TLS
 	// NotLeader says what a follower does with what needs the leader: "forward" (default) or "redirect".
 	NotLeader string
 	// InFlightMax bounds the requests for keys that are served at once. Default 4096.
 	InFlightMax int
 	Logger      *slog.Logger           // default: slog.Default()
 	Collectors  []prometheus.Collector // of other parts of the member, for /metrics
-	Version     string                 // for /version
+	// SnapshotStat describes the latest snapshot, for /metrics. May be nil.
+	SnapshotStat func() (sizeBytes int64, taken time.Time, ok bool)
+	Version      string // for /version
 }
 
 // Time limits of a request, and of a connection.
@@ -53,6 +65,10 @@ type Server struct {
 	node        Node
 	store       *kv.Store
 	stream      http.Handler
+	snapshot    http.Handler
+	guard       *guard
+	tls         *TLS
+	scheme      string // under which members are reached
 	system      *httprouter.Router
 	forward     *forwarder
 	origin      *http.CrossOriginProtection
@@ -63,8 +79,11 @@ type Server struct {
 	redirect    bool
 	inFlightMax int64
 
-	inFlight atomic.Int64
-	draining atomic.Bool
+	inFlight     atomic.Int64
+	eventStreams atomic.Int64
+	draining     atomic.Bool
+	drained      chan struct{} // closed by Drain
+	keepAlive    time.Duration // of streams of events
 }
 
 // New returns a server, or says which field of the configuration is wrong.
@@ -87,16 +106,24 @@ func New(c Config) (*Server, error) {
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{}).DialContext
 	}
+	if strings.ContainsFunc(c.Token, func(r rune) bool { return r < ' ' || r >= 0x7f }) || strings.TrimSpace(c.Token) != c.Token {
+		return nil, errors.New("api: Token must be printable ASCII without spaces around it, or it cannot be sent in a header")
+	}
 	s := &Server{
-		node: c.Node, store: c.Store, stream: c.Stream, log: c.Logger, version: c.Version,
+		node: c.Node, store: c.Store, stream: c.Stream, snapshot: c.Snapshot, log: c.Logger, version: c.Version,
+		guard: newGuard(c), tls: c.TLS, scheme: "http", drained: make(chan struct{}), keepAlive: eventKeepAlive,
 		redirect:    c.NotLeader == "redirect",
 		servedBy:    []string{c.Node.Status().Address},
-		forward:     newForwarder(c.Dial),
 		origin:      http.NewCrossOriginProtection(),
 		inFlightMax: int64(c.InFlightMax),
 	}
+	if c.TLS != nil {
+		s.scheme = "https"
+		c.Dial = c.TLS.Dial(c.Dial)
+	}
+	s.forward = newForwarder(c.Dial, c.Token)
 	var err error
-	if s.metrics, err = newMetrics(c.Node, c.Store, c.Collectors); err != nil {
+	if s.metrics, err = newMetrics(s, c); err != nil {
 		return nil, err
 	}
 	s.system = s.routes()
@@ -113,13 +140,25 @@ func (s *Server) HTTPServer() *http.Server {
 		WriteTimeout:      connectionTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytesMax,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		ErrorLog:          log.New(&s.guard.connections, "", 0),
 	}
 }
 
+// Listener is the one to give to the server of HTTPServer: with TLS, if it is configured.
+func (s *Server) Listener(l net.Listener) net.Listener {
+	if s.tls == nil {
+		return l
+	}
+	return tls.NewListener(l, s.tls.Server())
+}
+
 // Drain makes the member not ready and refuses new requests for keys with 503, so that clients go elsewhere
-// while those under way end. Call it before http.Server.Shutdown.
-func (s *Server) Drain() { s.draining.Store(true) }
+// while those under way end, and ends the streams of events. Call it before http.Server.Shutdown.
+func (s *Server) Drain() {
+	if !s.draining.Swap(true) {
+		close(s.drained)
+	}
+}
 
 // Close ends the idle connections to other members.
 func (s *Server) Close() { s.forward.transport.CloseIdleConnections() }
@@ -159,8 +198,9 @@ var (
 
 // ServeHTTP gives every request an id, headers, a metric and a log line.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == streamPath && s.stream != nil && r.Method == http.MethodGet {
-		s.stream.ServeHTTP(w, r) // it takes the connection over: no wrapper, no time limit
+	refused := s.guard.check(r)
+	if handler := s.ofPeers(r); handler != nil && refused == nil {
+		handler.ServeHTTP(w, r) // it takes the connection over, or sets time limits: no wrapper
 		return
 	}
 	began := time.Now()
@@ -171,11 +211,29 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["Cache-Control"] = noStore
 	h["Raft-Served-By"] = s.servedBy
 	defer s.finish(x, began)
+	if refused != nil {
+		if refused.status == http.StatusUnauthorized {
+			h["Www-Authenticate"] = []string{`Bearer realm="raftlab"`}
+		}
+		s.fail(x, refused)
+		return
+	}
 	if err := s.origin.Check(r); err != nil {
 		s.fail(x, refuse(http.StatusForbidden, "cross_origin", "a page of another site may not write here"))
 		return
 	}
 	s.dispatch(x)
+}
+
+// ofPeers is the handler of a stream between members, or nil if the request is for no such.
+func (s *Server) ofPeers(r *http.Request) http.Handler {
+	switch {
+	case r.URL.Path == streamPath && r.Method == http.MethodGet:
+		return s.stream
+	case r.URL.Path == snapshotStreamPath && r.Method == http.MethodPost:
+		return s.snapshot
+	}
+	return nil
 }
 
 // finish turns a panic into a 500, then counts and logs.

@@ -16,6 +16,7 @@ import (
 
 	"raftlab/node/internal/driver"
 	"raftlab/node/internal/kv"
+	"raftlab/node/internal/snapshot"
 	"raftlab/node/internal/vfs"
 	"raftlab/node/internal/wal"
 	"raftlab/raft"
@@ -70,6 +71,13 @@ type member struct {
 
 const testCluster = raft.ClusterID(0xc1)
 
+// disk is a log as the driver wants it.
+type disk struct{ *wal.Log }
+
+func (d disk) Restart(last raft.Index, term raft.Term) error {
+	return d.Log.Restart(wal.Position{Index: last, Term: term})
+}
+
 // start runs a member. cluster is not zero on the one that begins the cluster. change, if not nil, may alter
 // the configuration of its API.
 func start(t testing.TB, network *network, id raft.ID, cluster raft.ClusterID, change func(*Config)) *member {
@@ -83,6 +91,10 @@ func start(t testing.TB, network *network, id raft.ID, cluster raft.ClusterID, c
 	if err != nil {
 		t.Fatal(err)
 	}
+	snapshots, err := snapshot.Open(vfs.NewMem(), "snapshots")
+	if err != nil {
+		t.Fatal(err)
+	}
 	quiet := slog.New(slog.DiscardHandler)
 	config := driver.Config{
 		Raft:    raft.Config{ID: id, Cluster: cluster, Seed: uint64(id), HeartbeatTicks: 2, ElectionTicks: 20},
@@ -93,13 +105,13 @@ func start(t testing.TB, network *network, id raft.ID, cluster raft.ClusterID, c
 		if err != nil {
 			t.Fatal(err)
 		}
-		config.HardState = raft.HardState{Term: 1}
-		config.Entries = []raft.Entry{{Term: 1, Index: 1, Type: raft.EntryConfiguration, Data: data}}
-		if err := log.Append(&config.HardState, config.Entries); err != nil {
+		config.Stored.HardState = raft.HardState{Term: 1}
+		config.Stored.Entries = []raft.Entry{{Term: 1, Index: 1, Type: raft.EntryConfiguration, Data: data}}
+		if err := log.Append(&config.Stored.HardState, config.Stored.Entries); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if m.node, err = driver.Start(config, log, quiet); err != nil {
+	if m.node, err = driver.Start(config, driver.Storage{Log: disk{log}, Snapshots: snapshots}, quiet); err != nil {
 		t.Fatal(err)
 	}
 	network.Lock()
@@ -126,7 +138,7 @@ func serve(t testing.TB, listener net.Listener, config Config, change func(*Conf
 	http := server.HTTPServer()
 	var done sync.WaitGroup
 	done.Add(1)
-	go func() { defer done.Done(); http.Serve(listener) }()
+	go func() { defer done.Done(); http.Serve(server.Listener(listener)) }()
 	t.Cleanup(func() {
 		http.Close()
 		done.Wait()
@@ -144,13 +156,14 @@ func one(t testing.TB, change func(*Config)) *member {
 }
 
 // three is a cluster of three, joined through the API; the first leads.
-func three(t testing.TB, change func(*Config)) ([]*member, *network) {
+// headers go with the requests to join.
+func three(t testing.TB, change func(*Config), headers ...string) ([]*member, *network) {
 	t.Helper()
 	network := newNetwork()
 	members := []*member{start(t, network, 1, testCluster, change), start(t, network, 2, 0, change), start(t, network, 3, 0, change)}
 	eventually(t, "the first member leads", func() bool { _, err := members[0].node.ReadIndex(t.Context()); return err == nil })
 	for _, m := range members[1:] {
-		do(t, members[0], "PUT", "/__pyraft/peer/"+m.address+"?timeout=20s", "").want(t, 200)
+		inside(members[0].server, "PUT", "/__pyraft/peer/"+m.address+"?timeout=20s", "", headers...).want(t, 200)
 	}
 	for _, m := range members {
 		eventually(t, "everybody knows the leader", func() bool { return m.node.Status().LeaderAddress == members[0].address })
@@ -189,7 +202,12 @@ func do(t testing.TB, m *member, method, path, body string, headers ...string) r
 
 func doAt(t testing.TB, address, method, path, body string, headers ...string) reply {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, strings.NewReader(body))
+	return doWith(t, client, "http://"+address, method, path, body, headers...)
+}
+
+func doWith(t testing.TB, client *http.Client, base, method, path, body string, headers ...string) reply {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, base+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,6 +278,31 @@ type bent struct {
 	change  func(context.Context, raft.Change) (driver.Applied, error)
 	read    func(context.Context) (raft.Index, error)
 	status  func(driver.Status) driver.Status
+
+	snapshot  func(context.Context) (raft.Index, error)
+	transfer  func(context.Context, raft.ID) (raft.ID, error)
+	subscribe func() (<-chan driver.Event, func())
+}
+
+func (b *bent) TakeSnapshot(ctx context.Context) (raft.Index, error) {
+	if b.snapshot != nil {
+		return b.snapshot(ctx)
+	}
+	return b.Node.TakeSnapshot(ctx)
+}
+
+func (b *bent) Transfer(ctx context.Context, to raft.ID) (raft.ID, error) {
+	if b.transfer != nil {
+		return b.transfer(ctx, to)
+	}
+	return b.Node.Transfer(ctx, to)
+}
+
+func (b *bent) Subscribe() (<-chan driver.Event, func()) {
+	if b.subscribe != nil {
+		return b.subscribe()
+	}
+	return b.Node.Subscribe()
 }
 
 func (b *bent) Propose(ctx context.Context, command []byte) (driver.Applied, error) {
@@ -297,4 +340,9 @@ func decode(t testing.TB, r reply, into any) {
 	if err := json.Unmarshal([]byte(r.body), into); err != nil {
 		t.Fatalf("%s: %v\n%s", r.what, err, r.body)
 	}
+}
+
+// failing refuses every proposal.
+func failing(err error) func(context.Context, []byte) (driver.Applied, error) {
+	return func(context.Context, []byte) (driver.Applied, error) { return driver.Applied{}, err }
 }

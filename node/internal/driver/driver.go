@@ -18,6 +18,8 @@ type Disk interface {
 	// SetCluster keeps the cluster's id. It is durable when the next Save is.
 	SetCluster(raft.ClusterID)
 	Save(raft.Save)
+	// DropPrefix lets go of entries up to an index, which a durable snapshot covers, behind all Saves before it.
+	DropPrefix(raft.Index)
 }
 
 // Transport carries messages to other members. It may lose, repeat and reorder them, and does not wait.
@@ -26,17 +28,21 @@ type Transport interface {
 	SetMembers([]raft.Member)
 }
 
-// Config says what a Driver drives. HardState and Entries are what the disk holds.
+// Config says what a Driver drives. Stored is what the disk holds, after Mend.
 type Config struct {
-	Raft      raft.Config
-	HardState raft.HardState
-	Entries   []raft.Entry
+	Raft   raft.Config
+	Stored raft.Stored
 
 	Address   string // that the member advertises
 	TickEvery time.Duration
 	Machine   StateMachine
 	Disk      Disk
 	Transport Transport
+
+	// Snapshots may be nil: then none are taken, and a member that needs one stays behind.
+	Snapshots       Snapshots
+	SnapshotEntries int // applied since the last one, until the next is taken; zero: not by their number
+	SnapshotBytes   int // of commands applied since the last one; zero: not by their size
 }
 
 // Proposal is a command and who waits for its fate. Answer is called once.
@@ -52,8 +58,9 @@ type Driver struct {
 	raft    *raft.Raft
 	cluster raft.ClusterID
 
-	proposed map[raft.Index]waitingProposal
-	orphaned int // ticks since proposals lost their leader; see Tick
+	proposed map[raft.Index][]waitingProposal // by index; more than one if we led, lost the entry, and lead again
+	waiting  int                              // how many there are
+	orphaned int                              // ticks since proposals lost their leader; see Tick
 	reads    map[uint64][]func(raft.Index, error)
 	readNext uint64
 	applied  []appliedWaiter // sorted by index
@@ -68,6 +75,12 @@ type Driver struct {
 	contactTicks  int // since the leader was heard; -1: never
 	leaderChanges uint64
 	elections     uint64
+
+	transfers     []func(raft.ID, error)
+	taking        bool // a snapshot is being written
+	takers        []func(raft.Index, error)
+	sinceSnapshot int   // bytes of commands applied
+	failure       error // why the member cannot go on
 }
 
 type waitingProposal struct {
@@ -77,23 +90,33 @@ type waitingProposal struct {
 
 type appliedWaiter struct {
 	index  raft.Index
+	gone   func() bool // nobody waits any more; may be nil
 	answer func(raft.Index, error)
 }
 
 // New makes a Driver from what the disk holds.
 func New(config Config) (*Driver, error) {
-	r, err := raft.New(config.Raft, config.HardState, config.Entries)
+	r, err := raft.New(config.Raft, config.Stored)
 	if err != nil {
 		return nil, err
 	}
 	d := &Driver{
 		config: config, raft: r, cluster: r.Cluster(),
-		proposed: map[raft.Index]waitingProposal{}, reads: map[uint64][]func(raft.Index, error){},
+		proposed: map[raft.Index][]waitingProposal{}, reads: map[uint64][]func(raft.Index, error){},
 		contactTicks: -1,
 	}
+	if s := config.Stored.Snapshot; s.Index > 0 {
+		if err := d.install(s); err != nil {
+			return nil, err
+		}
+	}
+	d.followMembers()
 	d.pump()
-	return d, nil
+	return d, d.failure
 }
+
+// Failure is why the member cannot keep its promises any more, or nil. Its process must end.
+func (d *Driver) Failure() error { return d.failure }
 
 // Tick says that one unit of time has passed.
 func (d *Driver) Tick() {
@@ -103,6 +126,7 @@ func (d *Driver) Tick() {
 	d.step(raft.Tick{})
 	d.promoteLearners()
 	d.abandonOrphans()
+	d.forgetTheGone()
 	d.pump()
 }
 
@@ -161,8 +185,9 @@ func (d *Driver) Read(answers []func(raft.Index, error)) {
 	d.pump()
 }
 
-// WaitApplied answers when the state machine has applied the index.
-func (d *Driver) WaitApplied(index raft.Index, answer func(raft.Index, error)) {
+// WaitApplied answers when the state machine has applied the index. An answer that is not wanted any more, as gone
+// says, is forgotten at a tick; gone may be nil.
+func (d *Driver) WaitApplied(index raft.Index, gone func() bool, answer func(raft.Index, error)) {
 	if index <= d.config.Machine.Applied() {
 		answer(index, nil)
 		return
@@ -173,13 +198,13 @@ func (d *Driver) WaitApplied(index raft.Index, answer func(raft.Index, error)) {
 		}
 		return 1
 	})
-	d.applied = slices.Insert(d.applied, at, appliedWaiter{index, answer})
+	d.applied = slices.Insert(d.applied, at, appliedWaiter{index, gone, answer})
 }
 
 // Saved says that Saves are durable, in the order in which the Disk got them.
 func (d *Driver) Saved(saves []raft.Save) {
 	for i := range saves {
-		d.config.Transport.Send(saves[i].Then)
+		d.sendOut(saves[i].Then)
 		d.step(saves[i].Done)
 	}
 	d.pump()
@@ -187,8 +212,10 @@ func (d *Driver) Saved(saves []raft.Save) {
 
 // Stop answers everyone who waits: what was proposed may be committed yet.
 func (d *Driver) Stop() {
-	for index, w := range d.proposed {
-		w.answer(Applied{Index: index, Term: w.term}, ErrUnknown)
+	for index, waiters := range d.proposed {
+		for _, w := range waiters {
+			w.answer(Applied{Index: index, Term: w.term}, ErrUnknown)
+		}
 	}
 	for _, answers := range d.reads {
 		for _, answer := range answers {
@@ -198,20 +225,41 @@ func (d *Driver) Stop() {
 	for _, w := range d.applied {
 		w.answer(0, ErrStopped)
 	}
+	for _, answer := range d.takers {
+		answer(0, ErrStopped)
+	}
+	for _, answer := range d.transfers {
+		answer(0, ErrStopped)
+	}
 	clear(d.proposed)
+	d.waiting = 0
 	clear(d.reads)
-	d.applied = nil
+	d.applied, d.takers, d.transfers = nil, nil, nil
 }
 
 // step is for inputs whose refusal needs no answer: ErrDropped is the gate's and shows in the trace.
 func (d *Driver) step(in raft.Input) { _ = d.raft.Step(in) }
 
+// wait adds a waiter for an entry of this term. One of an earlier term at the same index stays: that we lost its entry
+// does not mean that nobody has it, and it may be committed yet.
 func (d *Driver) wait(index raft.Index, answer func(Applied, error)) {
-	if w, ok := d.proposed[index]; ok {
-		// We led before, lost that entry, and lead again: the index now holds another entry.
-		w.answer(Applied{}, ErrNotLeader)
+	d.proposed[index] = append(d.proposed[index], waitingProposal{d.raft.Term(), answer})
+	d.waiting++
+}
+
+// resolve takes the waiters of an index out.
+func (d *Driver) resolve(index raft.Index) []waitingProposal {
+	waiters := d.proposed[index]
+	if waiters != nil {
+		delete(d.proposed, index)
+		d.waiting -= len(waiters)
 	}
-	d.proposed[index] = waitingProposal{d.raft.Term(), answer}
+	return waiters
+}
+
+// forgetTheGone drops those who stopped waiting for an index that may never come.
+func (d *Driver) forgetTheGone() {
+	d.applied = slices.DeleteFunc(d.applied, func(w appliedWaiter) bool { return w.gone != nil && w.gone() })
 }
 
 // pump carries out every Ready.
@@ -226,12 +274,19 @@ func (d *Driver) pump() {
 		if ready.Save != nil {
 			d.config.Disk.Save(*ready.Save)
 		}
-		if len(ready.Messages) > 0 {
-			d.config.Transport.Send(ready.Messages)
+		d.sendOut(ready.Messages)
+		if s := ready.Install; s != nil {
+			if err := d.install(*s); err != nil {
+				d.failure = err
+				return
+			}
+			d.advance(s.Index)
 		}
 		d.apply(ready.Committed)
 		d.answerReads(ready.Reads)
 	}
+	d.takeIfDue()
+	d.answerTransfers()
 	d.notice()
 }
 
@@ -243,18 +298,20 @@ func (d *Driver) apply(entries []raft.Entry) {
 	}
 	for _, e := range entries {
 		result := d.config.Machine.Apply(e)
-		w, ok := d.proposed[e.Index]
-		if !ok {
-			continue
-		}
-		delete(d.proposed, e.Index)
-		if w.term == e.Term {
-			w.answer(Applied{Index: e.Index, Term: e.Term, Result: result}, nil)
-		} else {
-			w.answer(Applied{}, ErrNotLeader)
+		d.sinceSnapshot += len(e.Data)
+		for _, w := range d.resolve(e.Index) {
+			if w.term == e.Term {
+				w.answer(Applied{Index: e.Index, Term: e.Term, Result: result}, nil)
+			} else {
+				w.answer(Applied{}, ErrNotLeader)
+			}
 		}
 	}
-	applied := entries[len(entries)-1].Index
+	d.advance(entries[len(entries)-1].Index)
+}
+
+// advance tells Raft and those who wait what is applied.
+func (d *Driver) advance(applied raft.Index) {
 	d.step(raft.Applied{Index: applied})
 	n := 0
 	for n < len(d.applied) && d.applied[n].index <= applied {
@@ -272,7 +329,7 @@ func (d *Driver) answerReads(results []raft.ReadResult) {
 			if result.Err != nil {
 				answer(0, result.Err)
 			} else {
-				d.WaitApplied(result.Index, answer)
+				d.WaitApplied(result.Index, nil, answer)
 			}
 		}
 	}
@@ -281,15 +338,12 @@ func (d *Driver) answerReads(results []raft.ReadResult) {
 // abandonOrphans answers proposals of a leadership that is over. Their fate often shows within an election
 // time-out: the new leader commits them, or others in their place. After two there is only Unknown.
 func (d *Driver) abandonOrphans() {
-	if len(d.proposed) == 0 {
-		d.orphaned = 0
-		return
+	orphan := func(w waitingProposal) bool { return w.term != d.raft.Term() || d.raft.Role() != raft.Leader }
+	some := false
+	for _, waiters := range d.proposed {
+		some = some || slices.ContainsFunc(waiters, orphan)
 	}
-	oldest := false
-	for _, w := range d.proposed {
-		oldest = oldest || w.term != d.raft.Term() || d.raft.Role() != raft.Leader
-	}
-	if !oldest {
+	if !some {
 		d.orphaned = 0
 		return
 	}
@@ -297,10 +351,14 @@ func (d *Driver) abandonOrphans() {
 	if d.orphaned < 2*max(d.config.Raft.ElectionTicks, 10) {
 		return
 	}
-	for index, w := range d.proposed {
-		if w.term != d.raft.Term() || d.raft.Role() != raft.Leader {
-			w.answer(Applied{Index: index, Term: w.term}, ErrUnknown)
-			delete(d.proposed, index)
+	for index := range d.proposed {
+		for _, w := range d.resolve(index) {
+			if orphan(w) {
+				w.answer(Applied{Index: index, Term: w.term}, ErrUnknown)
+				continue
+			}
+			d.proposed[index] = append(d.proposed[index], w)
+			d.waiting++
 		}
 	}
 }
@@ -316,7 +374,7 @@ func (d *Driver) promoteLearners() {
 			continue
 		}
 		p, ok := d.raft.Progress(m.ID)
-		if ok && p.State == "replicate" && p.Match >= d.raft.Committed() {
+		if ok && p.Active && p.State == "replicate" && p.Match >= d.raft.Committed() {
 			d.step(raft.ChangeMembership{Change: raft.Change{Type: raft.Promote, Member: m}})
 			return
 		}
@@ -324,65 +382,12 @@ func (d *Driver) promoteLearners() {
 }
 
 func (d *Driver) followMembers() {
-	if d.raft.ConfigurationIndex() == d.configuration {
+	index, now := d.raft.ConfigurationIndex(), d.raft.Configuration()
+	// An index alone would not do: a truncation can put another configuration where one was.
+	if index == d.configuration && slices.Equal(now.Members, d.members.Members) && slices.Equal(now.Removed, d.members.Removed) {
 		return
 	}
-	d.configuration, d.members = d.raft.ConfigurationIndex(), d.raft.Configuration()
+	d.configuration, d.members = index, now
 	others := slices.DeleteFunc(slices.Clone(d.members.Members), func(m raft.Member) bool { return m.ID == d.raft.ID() })
 	d.config.Transport.SetMembers(others)
-}
-
-// notice counts what an operator wants to know.
-func (d *Driver) notice() {
-	if leader := d.raft.Leader(); leader != d.seen.leader {
-		if leader != 0 {
-			d.leaderChanges++
-		}
-		d.seen.leader = leader
-	}
-	role, term := d.raft.Role(), d.raft.Term()
-	if role == raft.Candidate && (d.seen.role != raft.Candidate || d.seen.term != term) {
-		d.elections++
-	}
-	d.seen.role, d.seen.term = role, term
-}
-
-// Status describes the member as it is now.
-func (d *Driver) Status() Status {
-	r := d.raft
-	self, _ := d.members.Find(r.ID())
-	s := Status{
-		ID: r.ID(), Cluster: r.Cluster(), Address: d.config.Address, Role: r.Role(), Learner: self.Learner,
-		Term: r.Term(), Leader: r.Leader(),
-		First: r.FirstIndex(), Last: r.LastIndex(), Commit: r.Committed(), Applied: d.config.Machine.Applied(),
-		Snapshot: r.FirstIndex() - 1, Stable: r.StableIndex(),
-		Configuration: d.members, ConfigurationIndex: d.configuration,
-		StateHash: d.config.Machine.Hash(), Pending: len(d.proposed),
-		LeaderChanges: d.leaderChanges, Elections: d.elections,
-	}
-	if leader, ok := d.members.Find(s.Leader); ok {
-		s.LeaderAddress = leader.Address
-	}
-	switch {
-	case s.Role == raft.Leader:
-	case d.contactTicks < 0:
-		s.LeaderContact = -1
-	default:
-		s.LeaderContact = time.Duration(d.contactTicks) * d.config.TickEvery
-	}
-	return s
-}
-
-// Peers describes the other members as the leader sees them; nothing on others.
-func (d *Driver) Peers() []PeerStatus {
-	var peers []PeerStatus
-	for _, m := range d.members.Members {
-		if p, ok := d.raft.Progress(m.ID); ok {
-			peers = append(peers, PeerStatus{
-				ID: m.ID, Address: m.Address, Learner: m.Learner,
-				Match: p.Match, Next: p.Next, State: p.State, Active: p.Active,
-			})
-		}
-	}
-	return peers
 }

@@ -1,8 +1,10 @@
 package driver
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ type table struct {
 	t       *testing.T
 	drivers map[raft.ID]*Driver
 	disks   map[raft.ID]*tableDisk
+	kept    map[raft.ID]*tableSnapshots
 	pile    []raft.Message
 	cut     map[raft.ID]bool
 }
@@ -23,10 +26,12 @@ type table struct {
 type tableDisk struct {
 	saves   []raft.Save
 	cluster raft.ClusterID
+	dropped raft.Index
 }
 
 func (d *tableDisk) SetCluster(id raft.ClusterID) { d.cluster = id }
 func (d *tableDisk) Save(s raft.Save)             { d.saves = append(d.saves, s) }
+func (d *tableDisk) DropPrefix(i raft.Index)      { d.dropped = i }
 
 type tableTransport struct {
 	table   *table
@@ -52,9 +57,28 @@ func (m *machine) Apply(e raft.Entry) any {
 func (m *machine) Applied() raft.Index { return m.applied }
 func (m *machine) Hash() uint64        { return uint64(len(m.values)) }
 
+func (m *machine) Freeze() func(io.Writer) error {
+	applied, values := m.applied, slices.Clone(m.values)
+	return func(w io.Writer) error { return json.NewEncoder(w).Encode(frozen{applied, values}) }
+}
+
+func (m *machine) Restore(r io.Reader) error {
+	var f frozen
+	if err := json.NewDecoder(r).Decode(&f); err != nil {
+		return err
+	}
+	m.applied, m.values = f.Applied, f.Values
+	return nil
+}
+
+type frozen struct {
+	Applied raft.Index
+	Values  []string
+}
+
 func newTable(t *testing.T, voters int) *table {
 	t.Helper()
-	tb := &table{t: t, drivers: map[raft.ID]*Driver{}, disks: map[raft.ID]*tableDisk{}, cut: map[raft.ID]bool{}}
+	tb := &table{t: t, drivers: map[raft.ID]*Driver{}, disks: map[raft.ID]*tableDisk{}, kept: map[raft.ID]*tableSnapshots{}, cut: map[raft.ID]bool{}}
 	var c raft.Configuration
 	for i := range voters {
 		c.Members = append(c.Members, raft.Member{ID: raft.ID(i + 1), Address: fmt.Sprintf("n%d:8000", i+1)})
@@ -72,9 +96,10 @@ func newTable(t *testing.T, voters int) *table {
 func (tb *table) add(id raft.ID, cluster raft.ClusterID, hard raft.HardState, entries []raft.Entry) {
 	tb.t.Helper()
 	tb.disks[id] = &tableDisk{}
+	tb.kept[id] = &tableSnapshots{table: tb, self: id, states: map[raft.Index][]byte{}}
 	d, err := New(Config{
-		Raft:      raft.Config{ID: id, Cluster: cluster, Seed: uint64(id)},
-		HardState: hard, Entries: entries, Address: fmt.Sprintf("%v:8000", id), TickEvery: 10 * time.Millisecond,
+		Raft: raft.Config{ID: id, Cluster: cluster, Seed: uint64(id), TailEntries: 2}, Snapshots: tb.kept[id],
+		Stored: raft.Stored{HardState: hard, Entries: entries}, Address: fmt.Sprintf("%v:8000", id), TickEvery: 10 * time.Millisecond,
 		Machine: &machine{}, Disk: tb.disks[id], Transport: &tableTransport{table: tb},
 	})
 	if err != nil {
@@ -101,6 +126,9 @@ func (tb *table) settle() {
 				tb.release(id)
 				moved = true
 			}
+		}
+		for _, id := range tb.ids() {
+			moved = tb.kept[id].work() || moved
 		}
 		if len(tb.pile) > 0 {
 			m := tb.pile[0]
@@ -285,7 +313,7 @@ func TestStopAnswersEverybody(t *testing.T) {
 		return func(_ raft.Index, err error) { told[name] = err }
 	}
 	tb.drivers[1].Read([]func(raft.Index, error){answer("read")})
-	tb.drivers[1].WaitApplied(1000, answer("wait"))
+	tb.drivers[1].WaitApplied(1000, nil, answer("wait"))
 	tb.drivers[1].Stop()
 	if !f.told || !errors.Is(f.err, ErrUnknown) {
 		t.Errorf("proposer was told %+v, want ErrUnknown: it was sent", f)

@@ -14,6 +14,7 @@ var (
 	ErrOverloaded    = raft.ErrOverloaded
 	ErrChangePending = raft.ErrChangePending
 	ErrTransferring  = raft.ErrTransferring
+	ErrRemoved       = raft.ErrRemoved
 	ErrStopped       = errors.New("driver: node is shutting down")
 )
 

@@ -2,22 +2,14 @@ package driver
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"raftlab/node/internal/snapshot"
 	"raftlab/raft"
 )
-
-// Log is the part of the write-ahead log that a Node uses. Append and SetCluster are buffered; Sync makes
-// everything before it durable. After an error no call succeeds.
-type Log interface {
-	Append(hard *raft.HardState, entries []raft.Entry) error
-	SetCluster(raft.ClusterID) error
-	Sync() error
-}
 
 // inboxMessagesMax bounds the messages that wait for the loop. Beyond it they are dropped, as a network may.
 const inboxMessagesMax = 8192
@@ -26,11 +18,12 @@ const inboxMessagesMax = 8192
 // use. What arrives while the loop or the disk is busy is taken together the next time: proposals share an
 // append, saves share an fsync, reads share a round.
 type Node struct {
-	driver *Driver
-	log    Log
-	logger *slog.Logger
-	tick   time.Duration
-	self   raft.ID
+	driver  *Driver
+	log     Log
+	timings Timings
+	logger  *slog.Logger
+	tick    time.Duration
+	self    raft.ID
 
 	status atomic.Pointer[Status]
 	peers  []PeerStatus // of the last tick; owned by the loop
@@ -53,6 +46,10 @@ type Node struct {
 		stopped bool
 	}
 	diskWake chan struct{}
+	diskErr  atomic.Pointer[error] // why it cannot be written now
+
+	events events
+	keeper *keeper // nil: no snapshots
 
 	stop   chan struct{}
 	failed chan error // holds one: why the node cannot go on
@@ -60,20 +57,33 @@ type Node struct {
 	once   sync.Once
 }
 
-// diskWork is a Save, and a cluster's id to keep with it if that is not zero.
-type diskWork struct {
-	save    raft.Save
-	cluster raft.ClusterID
+// Storage is what a Node writes to. Without Snapshots the log grows for ever.
+type Storage struct {
+	Log       Log
+	Snapshots *snapshot.Store
+	Send      SendSnapshot
+	Timings   Timings
 }
 
-// Start recovers the member from its Config and runs it on the log until Stop. config.Disk is the node's own.
-func Start(config Config, log Log, logger *slog.Logger) (*Node, error) {
+// Start recovers the member from its Config and runs it until Stop. config.Disk and config.Snapshots are the node's own.
+func Start(config Config, storage Storage, logger *slog.Logger) (*Node, error) {
 	n := &Node{
-		log: log, logger: logger, tick: config.TickEvery, self: config.Raft.ID,
+		log: storage.Log, timings: storage.Timings, logger: logger, tick: config.TickEvery, self: config.Raft.ID,
 		wake: make(chan struct{}, 1), diskWake: make(chan struct{}, 1),
 		stop: make(chan struct{}), failed: make(chan error, 1),
 	}
 	config.Disk = (*nodeDisk)(n)
+	if storage.Snapshots != nil {
+		n.keeper = newKeeper(n, storage.Snapshots, storage.Send)
+		config.Snapshots = n.keeper
+	}
+	trace := config.Raft.Trace
+	config.Raft.Trace = func(sentence string) {
+		n.events.publish(sentence)
+		if trace != nil {
+			trace(sentence)
+		}
+	}
 	d, err := New(config)
 	if err != nil {
 		return nil, err
@@ -92,8 +102,14 @@ func (n *Node) Failed() <-chan error { return n.failed }
 
 // Stop ends the node. Everyone who waits is answered; saves that were handed to the disk are written.
 func (n *Node) Stop() {
-	n.once.Do(func() { close(n.stop) })
+	n.once.Do(func() {
+		close(n.stop)
+		if n.keeper != nil {
+			n.keeper.cancel()
+		}
+	})
 	n.done.Wait()
+	n.events.close()
 }
 
 // Propose asks for a command to be committed and returns when it is applied here. Any error but ErrUnknown
@@ -137,7 +153,7 @@ func (n *Node) ReadIndex(ctx context.Context) (raft.Index, error) {
 // WaitApplied returns when the local state machine has applied the index.
 func (n *Node) WaitApplied(ctx context.Context, index raft.Index) error {
 	answer := newAnswer[raft.Index]()
-	if err := n.post(func(d *Driver) { d.WaitApplied(index, answer.give) }, func() { answer.give(0, ErrStopped) }); err != nil {
+	if err := n.post(func(d *Driver) { d.WaitApplied(index, func() bool { return ctx.Err() != nil }, answer.give) }, func() { answer.give(0, ErrStopped) }); err != nil {
 		return err
 	}
 	_, err := answer.take(ctx, nil)
@@ -199,6 +215,11 @@ func (n *Node) run() {
 		}
 		n.takeInbox()
 		n.publish()
+		if err := n.driver.Failure(); err != nil {
+			n.fail(err)
+			n.shutDown()
+			return
+		}
 	}
 }
 
@@ -232,6 +253,9 @@ func (n *Node) publish() {
 	if s.Role == raft.Leader {
 		s.Peers = n.peers
 	}
+	if err := n.diskErr.Load(); err != nil {
+		s.DiskErr = *err
+	}
 	n.status.Store(&s)
 }
 
@@ -256,91 +280,7 @@ func (n *Node) shutDown() {
 	n.disk.Lock()
 	n.disk.stopped = true
 	n.disk.Unlock()
-	select {
-	case n.diskWake <- struct{}{}:
-	default:
-	}
-}
-
-// nodeDisk is a Node as its Driver's Disk.
-type nodeDisk Node
-
-// SetCluster waits for the next Save: what makes a member part of a cluster is durable in one sync.
-func (n *nodeDisk) SetCluster(id raft.ClusterID) {
-	n.disk.Lock()
-	defer n.disk.Unlock()
-	n.disk.cluster = id
-}
-
-func (n *nodeDisk) Save(s raft.Save) {
-	n.disk.Lock()
-	n.disk.queue = append(n.disk.queue, diskWork{s, n.disk.cluster})
-	n.disk.cluster = 0
-	n.disk.Unlock()
-	select {
-	case n.diskWake <- struct{}{}:
-	default:
-	}
-}
-
-// write owns the log: everything that is queued goes out with one fsync.
-func (n *Node) write() {
-	defer n.done.Done()
-	var last raft.HardState
-	for range n.diskWake {
-		n.disk.Lock()
-		queue, stopped := n.disk.queue, n.disk.stopped
-		n.disk.queue = nil
-		n.disk.Unlock()
-		saved, err := n.writeAll(queue, &last)
-		if err != nil {
-			// The kernel may have dropped the dirty pages and will report no error again: never retried
-			// ("Can applications recover from fsync failures?", ATC 2020).
-			n.logger.Error("disk: log cannot be written", "node", n.self, "error", err)
-			n.failed <- fmt.Errorf("driver: write the log: %w", err)
-			return
-		}
-		if len(saved) > 0 {
-			n.inbox.Lock()
-			n.inbox.saved = append(n.inbox.saved, saved...)
-			n.inbox.Unlock()
-			n.nudge()
-		}
-		if stopped {
-			return
-		}
-	}
-}
-
-func (n *Node) writeAll(queue []diskWork, last *raft.HardState) ([]raft.Save, error) {
-	var saved []raft.Save
-	dirty := false
-	for i := range queue {
-		w := &queue[i]
-		if w.cluster != 0 {
-			dirty = true
-			if err := n.log.SetCluster(w.cluster); err != nil {
-				return nil, err
-			}
-		}
-		saved = append(saved, w.save)
-		hard := &w.save.HardState
-		if *hard == *last {
-			hard = nil
-		}
-		if hard == nil && len(w.save.Entries) == 0 {
-			continue
-		}
-		dirty = true
-		if err := n.log.Append(hard, w.save.Entries); err != nil {
-			return nil, err
-		}
-		*last = w.save.HardState
-	}
-	if !dirty {
-		return saved, nil
-	}
-	return saved, n.log.Sync()
+	(*nodeDisk)(n).nudge()
 }
 
 // answer is one result on its way from the loop to a waiting goroutine.

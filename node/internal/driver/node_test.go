@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"raftlab/node/internal/wal"
 	"raftlab/raft"
 )
 
@@ -30,7 +32,9 @@ func (l *gatedLog) Append(_ *raft.HardState, entries []raft.Entry) error {
 	l.entries += len(entries)
 	return nil
 }
-func (l *gatedLog) SetCluster(raft.ClusterID) error { return nil }
+func (l *gatedLog) SetCluster(raft.ClusterID) error     { return nil }
+func (l *gatedLog) Restart(raft.Index, raft.Term) error { return nil }
+func (l *gatedLog) DropPrefix(raft.Index) error         { return nil }
 func (l *gatedLog) Sync() error {
 	l.mu.Lock()
 	gate := l.gate
@@ -63,10 +67,10 @@ func lone(t *testing.T, log *gatedLog) *Node {
 		t.Fatal(err)
 	}
 	n, err := Start(Config{
-		Raft:      raft.Config{ID: 1, Cluster: 7, ElectionTicks: 5},
-		HardState: raft.HardState{Term: 1}, Entries: []raft.Entry{{Term: 1, Index: 1, Type: raft.EntryConfiguration, Data: data}},
+		Raft:    raft.Config{ID: 1, Cluster: 7, ElectionTicks: 5},
+		Stored:  raft.Stored{HardState: raft.HardState{Term: 1}, Entries: []raft.Entry{{Term: 1, Index: 1, Type: raft.EntryConfiguration, Data: data}}},
 		Address: "n1:8000", TickEvery: time.Millisecond, Machine: &machine{}, Transport: nowhere{},
-	}, log, slog.New(slog.DiscardHandler))
+	}, Storage{Log: log}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +163,39 @@ func TestFailedSyncEndsTheNodeAndAnswersNobody(t *testing.T) {
 	}
 	if _, after := log.counts(); after != syncs {
 		t.Fatalf("after the failure the log was synced %d more times", after-syncs)
+	}
+}
+
+// TestFullDiskIsWaitedFor: nothing is acknowledged while it is full, the status says so, and then all of it is.
+func TestFullDiskIsWaitedFor(t *testing.T) {
+	log := &gatedLog{}
+	n := lone(t, log)
+	defer n.Stop()
+	await(t, "it leads", leads(n))
+	setFail := func(err error) {
+		log.mu.Lock()
+		defer log.mu.Unlock()
+		log.fail = err
+	}
+	setFail(fmt.Errorf("sync: %w", wal.ErrFull))
+	result := make(chan error, 1)
+	go func() {
+		_, err := n.Propose(within(t), []byte("x"))
+		result <- err
+	}()
+	await(t, "the status says that the disk is full", func() bool { return errors.Is(n.Status().DiskErr, wal.ErrFull) })
+	select {
+	case err := <-result:
+		if !errors.Is(err, ErrUnknown) {
+			t.Fatalf("while the disk was full the proposer was told %v", err)
+		}
+	default:
+	}
+	setFail(nil)
+	await(t, "the disk is well again", func() bool { return n.Status().DiskErr == nil })
+	await(t, "it leads again", leads(n))
+	if _, err := n.Propose(within(t), []byte("y")); err != nil {
+		t.Fatal(err)
 	}
 }
 

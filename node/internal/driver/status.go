@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"io"
 	"time"
 
 	"raftlab/raft"
@@ -15,6 +16,11 @@ type StateMachine interface {
 	Applied() raft.Index
 	// Hash is the running hash of the state at Applied: equal on members with equal Applied.
 	Hash() uint64
+	// Freeze is cheap and returns a function that writes the state as it is now, once, in any goroutine, while Apply
+	// goes on.
+	Freeze() func(io.Writer) error
+	// Restore replaces the state by one that was written. After an error the state is as it was.
+	Restore(io.Reader) error
 }
 
 // Applied is the fate of a command that was committed and applied here.
@@ -57,4 +63,59 @@ type PeerStatus struct {
 	Match, Next raft.Index
 	State       string // probe or replicate
 	Active      bool   // heard of within the last election time-out
+}
+
+// notice counts what an operator wants to know.
+func (d *Driver) notice() {
+	if leader := d.raft.Leader(); leader != d.seen.leader {
+		if leader != 0 {
+			d.leaderChanges++
+		}
+		d.seen.leader = leader
+	}
+	role, term := d.raft.Role(), d.raft.Term()
+	if role == raft.Candidate && (d.seen.role != raft.Candidate || d.seen.term != term) {
+		d.elections++
+	}
+	d.seen.role, d.seen.term = role, term
+}
+
+// Status describes the member as it is now.
+func (d *Driver) Status() Status {
+	r := d.raft
+	self, _ := d.members.Find(r.ID())
+	s := Status{
+		ID: r.ID(), Cluster: r.Cluster(), Address: d.config.Address, Role: r.Role(), Learner: self.Learner,
+		Term: r.Term(), Leader: r.Leader(),
+		First: r.FirstIndex(), Last: r.LastIndex(), Commit: r.Committed(), Applied: d.config.Machine.Applied(),
+		Snapshot: r.Snapshot().Index, Stable: r.StableIndex(),
+		Configuration: d.members, ConfigurationIndex: d.configuration,
+		StateHash: d.config.Machine.Hash(), Pending: d.waiting,
+		LeaderChanges: d.leaderChanges, Elections: d.elections,
+	}
+	if leader, ok := d.members.Find(s.Leader); ok {
+		s.LeaderAddress = leader.Address
+	}
+	switch {
+	case s.Role == raft.Leader:
+	case d.contactTicks < 0:
+		s.LeaderContact = -1
+	default:
+		s.LeaderContact = time.Duration(d.contactTicks) * d.config.TickEvery
+	}
+	return s
+}
+
+// Peers describes the other members as the leader sees them; nothing on others.
+func (d *Driver) Peers() []PeerStatus {
+	var peers []PeerStatus
+	for _, m := range d.members.Members {
+		if p, ok := d.raft.Progress(m.ID); ok {
+			peers = append(peers, PeerStatus{
+				ID: m.ID, Address: m.Address, Learner: m.Learner,
+				Match: p.Match, Next: p.Next, State: p.State, Active: p.Active,
+			})
+		}
+	}
+	return peers
 }

@@ -11,9 +11,10 @@ import (
 // Limits of what a Command may carry. Decode refuses more, so that a member cannot be made to keep what
 // the API of another would have refused.
 const (
-	KeyBytesMax         = 512
-	ValueBytesMax       = 1 << 20
-	ContentTypeBytesMax = 255
+	KeyBytesMax            = 512
+	ValueBytesMax          = 1 << 20
+	ContentTypeBytesMax    = 255
+	IdempotencyKeyBytesMax = 128
 )
 
 // Op says what a Command does.
@@ -45,6 +46,10 @@ type Command struct {
 	IfMatch     raft.Index // if not 0: only if the key was last written at this index
 	IfExists    bool       // If-Match: *       only if the key exists
 	IfNoneMatch bool       // If-None-Match: *  only if the key does not exist
+
+	// IdempotencyKey, if not empty, makes the command take effect once however often it is in the log: see
+	// SessionsMax.
+	IdempotencyKey string
 }
 
 // ErrMalformed is the result of applying bytes that are no command. It changes nothing, on every member.
@@ -53,11 +58,12 @@ var ErrMalformed = errors.New("kv: malformed command")
 const (
 	version = 1
 
-	flagIfMatch     = 1 << 0
-	flagIfExists    = 1 << 1
-	flagIfNoneMatch = 1 << 2
-	// Bits 3 to 7 are refused. A session and its sequence number will take bit 3 and follow the index.
-	flagsKnown = flagIfMatch | flagIfExists | flagIfNoneMatch
+	flagIfMatch        = 1 << 0
+	flagIfExists       = 1 << 1
+	flagIfNoneMatch    = 1 << 2
+	flagIdempotencyKey = 1 << 3
+	// Bits 4 to 7 are refused.
+	flagsKnown = flagIfMatch | flagIfExists | flagIfNoneMatch | flagIdempotencyKey
 )
 
 // Valid says which rule the command breaks, or nil.
@@ -79,6 +85,8 @@ func (c Command) Valid() error {
 		return fmt.Errorf("%w: content type has %d bytes, must have at most %d", ErrMalformed, len(c.ContentType), ContentTypeBytesMax)
 	case c.Op == Delete && (len(c.Value) > 0 || c.ContentType != ""):
 		return fmt.Errorf("%w: delete carries a value", ErrMalformed)
+	case len(c.IdempotencyKey) > IdempotencyKeyBytesMax:
+		return fmt.Errorf("%w: idempotency key has %d bytes, must have at most %d", ErrMalformed, len(c.IdempotencyKey), IdempotencyKeyBytesMax)
 	case conditions > 1:
 		return fmt.Errorf("%w: more than one condition", ErrMalformed)
 	}
@@ -91,12 +99,16 @@ func (c Command) Size() int {
 	if c.IfMatch != 0 {
 		n += 8
 	}
+	if c.IdempotencyKey != "" {
+		n += 1 + len(c.IdempotencyKey)
+	}
 	return n
 }
 
 // AppendBinary appends the encoding: version, op and flags (a byte each), the index of IfMatch if its
-// flag is set (8 bytes), then key, content type and value, each after its length (2, 1 and 4 bytes,
-// big-endian). There is one encoding for each valid command and no other.
+// flag is set (8 bytes), the idempotency key after its length (1 byte) if its flag is set, then key, content
+// type and value, each after its length (2, 1 and 4 bytes, big-endian). There is one encoding for each valid
+// command and no other.
 func (c Command) AppendBinary(b []byte) ([]byte, error) {
 	if err := c.Valid(); err != nil {
 		return b, err
@@ -111,9 +123,16 @@ func (c Command) AppendBinary(b []byte) ([]byte, error) {
 	if c.IfNoneMatch {
 		flags |= flagIfNoneMatch
 	}
+	if c.IdempotencyKey != "" {
+		flags |= flagIdempotencyKey
+	}
 	b = append(b, version, byte(c.Op), flags)
 	if c.IfMatch != 0 {
 		b = binary.BigEndian.AppendUint64(b, uint64(c.IfMatch))
+	}
+	if c.IdempotencyKey != "" {
+		b = append(b, byte(len(c.IdempotencyKey)))
+		b = append(b, c.IdempotencyKey...)
 	}
 	b = binary.BigEndian.AppendUint16(b, uint16(len(c.Key)))
 	b = append(b, c.Key...)
@@ -141,6 +160,11 @@ func Decode(b []byte) (Command, error) {
 	if flags&flagIfMatch != 0 {
 		if c.IfMatch = raft.Index(r.number(8)); c.IfMatch == 0 {
 			return Command{}, fmt.Errorf("%w: condition on index 0", ErrMalformed)
+		}
+	}
+	if flags&flagIdempotencyKey != 0 {
+		if c.IdempotencyKey = string(r.bytes(r.number(1))); c.IdempotencyKey == "" {
+			return Command{}, fmt.Errorf("%w: empty idempotency key", ErrMalformed)
 		}
 	}
 	key := r.bytes(r.number(2))

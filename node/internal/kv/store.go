@@ -15,15 +15,19 @@ type Item struct {
 	Value       []byte
 	ContentType string
 	ModIndex    raft.Index // of the entry that wrote it last; a key that is made again never reuses one
+
+	sum contents // itemSum
 }
 
 // Result is what the proposer of a command is told.
 type Result struct {
-	Index   raft.Index // of the command
+	Index   raft.Index // of the command that decided this: of an earlier one if Repeat
+	Term    raft.Term  // of the same
 	Done    bool       // written or deleted; false if a condition failed or the command is malformed
 	Existed bool       // the key existed before
 	Current raft.Index // ModIndex of the key after the command; 0 if it does not exist then
-	Err     error      // ErrMalformed: no command, nothing was changed
+	Repeat  bool       // the idempotency key was seen before with this request; all else is what that was told
+	Err     error      // ErrMalformed: no command; ErrKeyReused: another request had the idempotency key. Nothing was changed
 }
 
 // ConditionFailed reports that the command was well formed and its condition did not hold.
@@ -44,35 +48,53 @@ type Position struct {
 // BenchmarkApplyCopying). What is done under the lock is bounded: one key, or one page of a list. Readers may
 // share the tree: btree.Map's Get and Ascend write nothing (they load nodes with mut=false).
 type Store struct {
-	mu    sync.RWMutex
-	items *btree.Map[string, *Item] // an Item is replaced, never changed
-	at    Position
-	chain chain
+	mu sync.RWMutex
+	state
+}
+
+// state is everything that the log has made: what a snapshot holds, and nothing more.
+type state struct {
+	items    *btree.Map[string, *Item] // an Item is replaced, never changed
+	itemsSum contents
+	sessions sessions
+	at       Position
+	chain    chain
+}
+
+func newState() state {
+	return state{items: btree.NewMap[string, *Item](0), sessions: newSessions(SessionsMax)}
+}
+
+// copy shares with the original what neither changes later. It marks both as shared, so it counts as a write.
+func (s *state) copy() state {
+	c := *s
+	c.items, c.sessions = s.items.Copy(), s.sessions.copy()
+	return c
 }
 
 // New returns an empty store, before the first entry of the log.
-func New() *Store {
-	return &Store{items: btree.NewMap[string, *Item](0)}
-}
+func New() *Store { return &Store{state: newState()} }
 
 // Apply takes the next entry of the log, of any type, and returns a Result.
 func (s *Store) Apply(e raft.Entry) any {
-	var command Command
+	var w write
 	var err error
 	if e.Type == raft.EntryCommand {
-		command, err = Decode(e.Data) // before the lock: it copies the value
+		w, err = prepare(e) // before the lock: it copies and hashes the value
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.Index != s.at.Index+1 {
 		panic(fmt.Sprintf("kv: entry %d of term %d applied after entry %d of term %d", e.Index, e.Term, s.at.Index, s.at.Term))
 	}
-	result := Result{Index: e.Index}
+	result := Result{Index: e.Index, Term: e.Term}
 	switch {
 	case err != nil:
 		result.Err = err
+	case e.Type == raft.EntryCommand && w.command.IdempotencyKey != "":
+		result = s.applyOnce(result, w)
 	case e.Type == raft.EntryCommand:
-		result = s.apply(e.Index, command)
+		result = s.apply(result, w)
 	default: // no-op, configuration: the map is not concerned
 		result.Done = true
 	}
@@ -81,10 +103,34 @@ func (s *Store) Apply(e raft.Entry) any {
 	return result
 }
 
+// write is a command, and all that can be worked out of it without the state.
+type write struct {
+	command     Command
+	item        *Item       // Put only
+	fingerprint fingerprint // with an idempotency key only
+}
+
+func prepare(e raft.Entry) (write, error) {
+	c, err := Decode(e.Data)
+	if err != nil {
+		return write{}, err
+	}
+	w := write{command: c}
+	if c.Op == Put {
+		w.item = &Item{Value: c.Value, ContentType: c.ContentType, ModIndex: e.Index}
+		w.item.sum = itemSum(c.Key, w.item)
+	}
+	if c.IdempotencyKey != "" {
+		w.fingerprint = fingerprintOf(c)
+	}
+	return w, nil
+}
+
 // apply decides the condition and carries the command out.
-func (s *Store) apply(index raft.Index, c Command) Result {
+func (s *state) apply(result Result, w write) Result {
+	c := &w.command
 	old, existed := s.items.Get(c.Key)
-	result := Result{Index: index, Existed: existed}
+	result.Existed = existed
 	if existed {
 		result.Current = old.ModIndex
 	}
@@ -94,14 +140,17 @@ func (s *Store) apply(index raft.Index, c Command) Result {
 		c.IfNoneMatch && existed:
 		return result
 	}
-	result.Done = true
+	result.Done, result.Current = true, 0
+	if existed {
+		s.itemsSum -= old.sum
+	}
 	if c.Op == Delete {
 		s.items.Delete(c.Key)
-		result.Current = 0
 		return result
 	}
-	s.items.Set(c.Key, &Item{Value: c.Value, ContentType: c.ContentType, ModIndex: index})
-	result.Current = index
+	s.items.Set(c.Key, w.item)
+	s.itemsSum += w.item.sum
+	result.Current = w.item.ModIndex
 	return result
 }
 
@@ -159,7 +208,7 @@ func (s *Store) Applied() raft.Index {
 	return s.at.Index
 }
 
-// Hash is the hash of everything applied up to Applied.
+// Hash is the hash of everything applied up to Applied, and of the state that it made.
 func (s *Store) Hash() uint64 {
 	hash, _ := s.HashAt()
 	return hash
@@ -170,13 +219,13 @@ func (s *Store) Hash() uint64 {
 func (s *Store) HashAt() (uint64, raft.Index) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.chain.sum, s.at.Index
+	return s.hash(), s.at.Index
 }
 
 // Clone returns a store of its own, at the same position. It takes the same short time for any number of
 // keys: the two share what neither has changed since.
 func (s *Store) Clone() *Store {
-	s.mu.Lock() // Copy marks both trees as shared, so it is a write
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &Store{items: s.items.Copy(), at: s.at, chain: s.chain}
+	return &Store{state: s.copy()}
 }

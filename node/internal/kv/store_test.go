@@ -51,7 +51,7 @@ func TestConditionsAreDecidedWhenApplied(t *testing.T) {
 		{command: with(put("other", "e"), absent), done: true, present: true, current: 14, existed: false}, // 14
 	} {
 		got := apply(t, s, step.command)
-		want := Result{Index: raft.Index(i + 1), Done: step.done, Existed: step.existed, Current: step.current}
+		want := Result{Index: raft.Index(i + 1), Term: 1, Done: step.done, Existed: step.existed, Current: step.current}
 		if got != want {
 			t.Errorf("step %d: %+v\n got %+v\nwant %+v", i+1, step.command, got, want)
 		}
@@ -154,7 +154,8 @@ func TestHashCoversTheEffect(t *testing.T) {
 	e := raft.Entry{Term: 1, Index: 1, Data: encode(t, put("a", "1"))}
 	results := []Result{
 		{Index: 1}, {Index: 1, Done: true}, {Index: 1, Done: true, Existed: true}, {Index: 1, Existed: true},
-		{Index: 1, Current: 1}, {Index: 1, Done: true, Current: 1}, {Index: 1, Err: ErrMalformed},
+		{Index: 1, Current: 1}, {Index: 1, Done: true, Current: 1}, {Index: 1, Err: ErrMalformed}, {Index: 1, Err: ErrKeyReused},
+		{Index: 1, Repeat: true}, {Index: 1, Repeat: true, Done: true},
 	}
 	seen := map[chain]Result{}
 	for _, result := range results {

@@ -40,13 +40,10 @@ func (s *sender) connect() (net.Conn, *bufio.Reader, error) {
 	if cluster == 0 {
 		return nil, nil, errNoCluster
 	}
-	ctx, cancel := context.WithTimeout(s.context, s.t.cfg.DialTimeout)
-	conn, err := s.t.cfg.Dial(ctx, "tcp", s.address)
-	cancel()
+	conn, err := s.t.dial(s.context, s.address)
 	if err != nil {
 		return nil, nil, err
 	}
-	setUserTimeout(conn, userTimeout)
 	stop := context.AfterFunc(s.context, func() { _ = conn.Close() })
 	defer stop()
 	replies, err := s.handshake(conn, cluster)
@@ -57,17 +54,36 @@ func (s *sender) connect() (net.Conn, *bufio.Reader, error) {
 	return conn, replies, nil
 }
 
+func (t *Transport) dial(ctx context.Context, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.DialTimeout)
+	defer cancel()
+	conn, err := t.cfg.Dial(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	setUserTimeout(conn, userTimeout)
+	return conn, nil
+}
+
+// handshakeHeader says who we are and who is meant.
+func (t *Transport) handshakeHeader(to raft.ID, cluster raft.ClusterID) http.Header {
+	h := http.Header{headerCluster: {hexID(uint64(cluster))}, headerFrom: {hexID(uint64(t.cfg.Self))}, headerTo: {hexID(uint64(to))}}
+	if t.cfg.Token != "" {
+		h.Set("Authorization", "Bearer "+t.cfg.Token)
+	}
+	if t.cfg.Address != "" {
+		h.Set(headerAddress, t.cfg.Address)
+	}
+	return h
+}
+
 func (s *sender) handshake(conn net.Conn, cluster raft.ClusterID) (*bufio.Reader, error) {
 	request := &http.Request{
 		Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: s.address, Path: Path}, Host: s.address,
-		Header: http.Header{
-			"Connection": {"Upgrade"}, "Upgrade": {Protocol},
-			headerCluster: {hexID(uint64(cluster))}, headerFrom: {hexID(uint64(s.t.cfg.Self))}, headerTo: {hexID(uint64(s.id))},
-		},
+		Header: s.t.handshakeHeader(s.id, cluster),
 	}
-	if s.t.cfg.Address != "" {
-		request.Header.Set(headerAddress, s.t.cfg.Address)
-	}
+	request.Header.Set("Connection", "Upgrade")
+	request.Header.Set("Upgrade", Protocol)
 	if err := conn.SetDeadline(time.Now().Add(s.t.cfg.DialTimeout)); err != nil {
 		return nil, err
 	}

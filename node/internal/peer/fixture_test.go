@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -75,9 +76,12 @@ func newNode(t *testing.T, id raft.ID, change func(*Config)) *node {
 		change(&cfg)
 	}
 	n.Transport = New(cfg)
-	handler = n.Transport
+	mux := http.NewServeMux()
+	mux.Handle(Path, n.Transport)
+	mux.HandleFunc(SnapshotPath, func(w http.ResponseWriter, r *http.Request) { n.ServeSnapshot(logged{w}, r) })
+	handler = mux
 	t.Cleanup(func() {
-		if err := n.Close(); err != nil {
+		if err := n.Close(); err != nil && !errors.Is(err, ErrClosed) {
 			t.Error(err)
 		}
 		server.Close()
@@ -87,6 +91,18 @@ func newNode(t *testing.T, id raft.ID, change func(*Config)) *node {
 	})
 	return n
 }
+
+// logged is a wrapper that takes the first status for the answer, as one that writes a log does.
+type logged struct{ http.ResponseWriter }
+
+func (w logged) WriteHeader(code int) {
+	if code < 200 {
+		panic("a wrapper saw an interim status")
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w logged) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (n *node) member() raft.Member { return raft.Member{ID: n.id, Address: n.address} }
 
@@ -128,6 +144,7 @@ func (n *node) connected(t *testing.T, id raft.ID) {
 type proxy struct {
 	address string
 	bytes   atomic.Int64 // from the dialer to the target
+	trip    atomic.Pointer[func(bytes int64)]
 	mu      sync.Mutex
 	changed *sync.Cond
 	cut     bool
@@ -215,7 +232,11 @@ func (p *proxy) carry(in net.Conn, target string) {
 			if !p.pass() {
 				return
 			}
-			count.Add(int64(n))
+			if total := count.Add(int64(n)); count == &p.bytes {
+				if trip := p.trip.Load(); trip != nil {
+					(*trip)(total)
+				}
+			}
 			if _, failed := to.Write(b[:n]); failed != nil || err != nil {
 				return
 			}

@@ -10,6 +10,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -30,6 +31,7 @@ const (
 type Config struct {
 	Self    raft.ID
 	Address string // as advertised: where a peer that has no configuration yet can answer us
+	Token   string // shown to peers as Authorization: Bearer, if not empty
 	// Cluster is our cluster, zero while we belong to none. Safe for concurrent use.
 	Cluster func() raft.ClusterID
 	// Dial opens a connection [net.Dialer]; it may go through a proxy.
@@ -38,6 +40,10 @@ type Config struct {
 	// blocks, that stream waits, and Close waits for it.
 	Deliver func(raft.Message)
 	Logger  *slog.Logger
+	// ReceiveSnapshot takes the state that belongs to m, and returns nil when it is durable. It is called
+	// once at a time: a newer stream ends the context of the one before and waits for its return. Nil
+	// refuses all snapshots.
+	ReceiveSnapshot func(ctx context.Context, m raft.Message, body io.Reader) error
 
 	QueueMessages int           // per peer [4096]
 	QueueBytes    int           // per peer [32 MiB]
@@ -47,6 +53,8 @@ type Config struct {
 	IdleTimeout   time.Duration // a stream on which nothing arrives is dead [3 s]
 	BackoffMin    time.Duration // between dials, doubling [20 ms]
 	BackoffMax    time.Duration // [300 ms]
+	SnapshotStall time.Duration // a snapshot of which nothing moves for so long is given up [5 s]
+	SnapshotBytes int64         // the largest that is received [64 GiB]
 }
 
 func (c Config) withDefaults() Config {
@@ -68,6 +76,10 @@ func (c Config) withDefaults() Config {
 	duration(&c.IdleTimeout, 3*time.Second)
 	duration(&c.BackoffMin, 20*time.Millisecond)
 	duration(&c.BackoffMax, 300*time.Millisecond)
+	duration(&c.SnapshotStall, 5*time.Second)
+	if c.SnapshotBytes == 0 {
+		c.SnapshotBytes = 64 << 30
+	}
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
 	}
@@ -92,13 +104,16 @@ type Transport struct {
 	senders map[raft.ID]*sender
 	inbound map[raft.ID]*inbound
 	refused map[raft.ID]string // the last reason given to a peer, so that it is logged once
+	sending map[raft.ID]bool   // snapshots on their way
+
+	receiving *receiving // the snapshot that is coming in, if any
 
 	received, unaddressed, rejected, refusals atomic.Uint64
 }
 
 // New returns a transport that knows no peer yet.
 func New(cfg Config) *Transport {
-	t := &Transport{cfg: cfg.withDefaults(), senders: map[raft.ID]*sender{}, inbound: map[raft.ID]*inbound{}, refused: map[raft.ID]string{}}
+	t := &Transport{cfg: cfg.withDefaults(), senders: map[raft.ID]*sender{}, inbound: map[raft.ID]*inbound{}, refused: map[raft.ID]string{}, sending: map[raft.ID]bool{}}
 	t.context, t.cancel = context.WithCancel(context.Background())
 	return t
 }

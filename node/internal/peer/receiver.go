@@ -71,8 +71,15 @@ func (t *Transport) accept(r *http.Request) (in *inbound, status int, reason str
 		return in, http.StatusMethodNotAllowed, "peer: a stream is asked for with GET"
 	case r.Header.Get("Upgrade") != Protocol || !strings.EqualFold(r.Header.Get("Connection"), "upgrade"):
 		return in, http.StatusUpgradeRequired, fmt.Sprintf("peer: this member speaks %s, got Upgrade: %.40q", Protocol, r.Header.Get("Upgrade"))
-	case len(in.address) > 1024:
-		return in, http.StatusBadRequest, "peer: header " + headerAddress + " is longer than 1024 bytes"
+	}
+	status, reason = t.identify(r, in)
+	return in, status, reason
+}
+
+// identify checks who asks for whom.
+func (t *Transport) identify(r *http.Request, in *inbound) (status int, reason string) {
+	if len(in.address) > 1024 {
+		return http.StatusBadRequest, "peer: header " + headerAddress + " is longer than 1024 bytes"
 	}
 	var to uint64
 	for _, h := range []struct {
@@ -85,20 +92,20 @@ func (t *Transport) accept(r *http.Request) (in *inbound, status int, reason str
 	} {
 		v, err := strconv.ParseUint(r.Header.Get(h.name), 16, 64)
 		if err != nil || v == 0 {
-			return in, http.StatusBadRequest, fmt.Sprintf("peer: header %s must be a hexadecimal id, got %.40q", h.name, r.Header.Get(h.name))
+			return http.StatusBadRequest, fmt.Sprintf("peer: header %s must be a hexadecimal id, got %.40q", h.name, r.Header.Get(h.name))
 		}
 		h.set(v)
 	}
 	own := t.cfg.Cluster()
 	switch {
 	case raft.ID(to) != t.cfg.Self:
-		return in, http.StatusConflict, fmt.Sprintf("peer: this is member %v, not %v", t.cfg.Self, raft.ID(to))
+		return http.StatusConflict, fmt.Sprintf("peer: this is member %v, not %v", t.cfg.Self, raft.ID(to))
 	case in.from == t.cfg.Self:
-		return in, http.StatusConflict, fmt.Sprintf("peer: member %v is this one; two processes run with one identity", in.from)
+		return http.StatusConflict, fmt.Sprintf("peer: member %v is this one; two processes run with one identity", in.from)
 	case own != 0 && in.cluster != own:
-		return in, http.StatusConflict, fmt.Sprintf("peer: this member is in cluster %v, not in %v", own, in.cluster)
+		return http.StatusConflict, fmt.Sprintf("peer: this member is in cluster %v, not in %v", own, in.cluster)
 	}
-	return in, 0, ""
+	return 0, ""
 }
 
 // refuse answers with a reason, and logs it unless the same peer was refused for the same reason last.

@@ -1,6 +1,10 @@
 package vfs
 
-import "io"
+import (
+	"errors"
+	"fmt"
+	"io"
+)
 
 // Op names one step that changes a file system, or makes a change durable.
 type Op string
@@ -17,6 +21,18 @@ const (
 	OpSync     Op = "sync"
 	OpTruncate Op = "truncate"
 )
+
+// ShortWrite is what a Hook's Before may return for OpWrite: the first N bytes are written, and then the
+// step fails with Err.
+type ShortWrite struct {
+	N   int
+	Err error
+}
+
+func (e *ShortWrite) Error() string { return fmt.Sprintf("%v after %d bytes", e.Err, e.N) }
+
+// Unwrap returns Err.
+func (e *ShortWrite) Unwrap() error { return e.Err }
 
 // Hook calls Before ahead of every step that changes FS. If Before returns an error, the step is not
 // taken and fails with that error: a full disk, a failed fsync, or the moment of a crash.
@@ -95,7 +111,12 @@ func (h Hook) Lock(name string) (io.Closer, error) {
 
 func (f hookFile) WriteAt(b []byte, off int64) (int, error) {
 	if err := f.before(OpWrite, f.name); err != nil {
-		return 0, err
+		var short *ShortWrite
+		if !errors.As(err, &short) {
+			return 0, err
+		}
+		n, failed := f.File.WriteAt(b[:min(short.N, len(b))], off)
+		return n, errors.Join(err, failed)
 	}
 	return f.File.WriteAt(b, off)
 }

@@ -192,6 +192,13 @@ func (m *Mem) SyncDir(dir string) error {
 	return nil
 }
 
+// Locked implements FS.
+func (m *Mem) Locked(name string) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.locks[filepath.Clean(name)], nil
+}
+
 type memLock struct {
 	m     *Mem
 	name  string

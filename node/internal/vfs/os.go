@@ -94,6 +94,23 @@ func (OS) SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// Locked implements FS. It holds a shared lock for a moment, so an owner that starts in that moment is
+// told ErrLocked, and another reader is not.
+func (OS) Locked(name string) (bool, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	err = tryLock(f)
+	if errors.Is(err, ErrLocked) {
+		return true, f.Close()
+	}
+	return false, errors.Join(err, f.Close())
+}
+
 // Lock implements FS. The lock belongs to the open file: the kernel drops it when the process ends,
 // however it ends, so that no stale lock ever needs a human.
 func (OS) Lock(name string) (io.Closer, error) {

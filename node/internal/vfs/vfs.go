@@ -32,6 +32,8 @@ type FS interface {
 	// Lock takes the lock file, makes it if need be, and holds it until Close or the end of the
 	// process. It never waits: ErrLocked says that somebody else has it.
 	Lock(name string) (io.Closer, error)
+	// Locked reports whether anybody holds the lock now. It changes nothing.
+	Locked(name string) (bool, error)
 }
 
 // File is an open file. io.NewOffsetWriter and io.NewSectionReader make streams of it.

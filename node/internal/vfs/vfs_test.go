@@ -109,7 +109,15 @@ func agreeOnNames(t *testing.T, fsys FS, dir, one, two string) {
 	if _, err := fsys.Lock(filepath.Join(dir, "lock")); !errors.Is(err, ErrLocked) {
 		t.Error("locked twice:", err)
 	}
+	if in, err := fsys.Locked(filepath.Join(dir, "lock")); err != nil || !in {
+		t.Error("locked:", in, err)
+	}
 	must(t, lock.Close())
+	for _, free := range []string{"lock", "no such lock"} {
+		if in, err := fsys.Locked(filepath.Join(dir, free)); err != nil || in {
+			t.Error(free, in, err)
+		}
+	}
 	lock, err = fsys.Lock(filepath.Join(dir, "lock"))
 	must(t, err)
 	must(t, lock.Close())
@@ -246,6 +254,21 @@ func TestALockDiesWithTheMachine(t *testing.T) {
 		t.Error("the old owner's Close gave the new owner's lock away:", err)
 	}
 	must(t, held.Close())
+}
+
+func TestAHookCutsAWriteShort(t *testing.T) {
+	full := errors.New("disk is full")
+	mem := NewMem()
+	f, err := Hook{mem, func(op Op, _ string) error {
+		if op == OpWrite {
+			return &ShortWrite{N: 3, Err: full}
+		}
+		return nil
+	}}.Create("/f")
+	must(t, err)
+	if n, err := f.WriteAt([]byte("hello"), 0); n != 3 || !errors.Is(err, full) || content(t, mem, "/f") != "hel" {
+		t.Error(n, err, content(t, mem, "/f"))
+	}
 }
 
 func TestAHookFailsEveryStep(t *testing.T) {

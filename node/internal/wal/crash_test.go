@@ -16,8 +16,12 @@ import (
 // model is what a log must hold after a crash: the state after some batch, none of those before the
 // last one that Sync has acknowledged.
 type model struct {
-	states []Recovered // after each batch
+	states []Recovered // after each batch; Base is where the log was restarted
 	synced int         // states[synced] and later ones may be found
+	// Base may be found anywhere from floor, where a DropPrefix left it, up to drop, the most that was
+	// asked for: files are dropped whole.
+	floor, drop raft.Index
+	dropping    bool // the last step was a DropPrefix
 }
 
 func (m *model) now() Recovered { return m.states[len(m.states)-1] }
@@ -25,13 +29,27 @@ func (m *model) now() Recovered { return m.states[len(m.states)-1] }
 // find returns which state was found, or -1.
 func (m *model) find(got Recovered) int {
 	got.Torn = 0
+	if got.Base.Index < m.floor {
+		return -1
+	}
 	for i := len(m.states) - 1; i >= m.synced; i-- {
-		if equal(m.states[i], got) {
+		if equal(m.states[i].from(got.Base.Index, m.drop), got) {
 			return i
 		}
 	}
 	return -1
 }
+
+// from is r without the entries up to base, if they may have been dropped.
+func (r Recovered) from(base, drop raft.Index) Recovered {
+	if n := int(base) - int(r.Base.Index); n > 0 && n <= len(r.Entries) && base <= drop {
+		r.Base = Position{Index: base, Term: r.Entries[n-1].Term}
+		r.Entries = r.Entries[n:]
+	}
+	return r
+}
+
+func (r Recovered) last() raft.Index { return r.Base.Index + raft.Index(len(r.Entries)) }
 
 func equal(a, b Recovered) bool {
 	return a.Identity == b.Identity && a.HardState == b.HardState && a.Base == b.Base && a.Torn == b.Torn &&
@@ -44,7 +62,26 @@ func equal(a, b Recovered) bool {
 func (m *model) step(rng *rand.Rand, l *Log) error {
 	next := m.now()
 	next.Entries = slices.Clone(next.Entries)
-	switch last := len(next.Entries); {
+	m.dropping = false
+	last := next.last()
+	settled := max(next.Base.Index, m.drop) // a member drops and restarts at committed entries only
+	switch {
+	case rng.IntN(12) == 0:
+		m.drop = settled + raft.Index(rng.IntN(int(max(last, settled)-settled)+1))
+		m.dropping = true
+		err := l.DropPrefix(m.drop)
+		if err == nil {
+			m.synced, m.floor = len(m.states)-1, l.Base().Index
+		}
+		return err
+	case rng.IntN(25) == 0:
+		p := Position{Index: settled + raft.Index(rng.IntN(5)), Term: next.HardState.Term + 1}
+		if at := int(p.Index) - int(next.Base.Index) - 1; at < 0 || at < len(next.Entries) && rng.IntN(2) == 0 {
+			return nil
+		}
+		next.Base, next.Entries = p, nil
+		m.states = append(m.states, next)
+		return l.Restart(p)
 	case rng.IntN(20) == 0 && next.Identity.Cluster == 0:
 		next.Identity.Cluster = raft.ClusterID(rng.Uint64() | 1)
 		m.states = append(m.states, next)
@@ -57,15 +94,15 @@ func (m *model) step(rng *rand.Rand, l *Log) error {
 		}
 		first := last + 1
 		if rng.IntN(4) == 0 {
-			first = 1 + rng.IntN(last+1)
+			first = settled + 1 + raft.Index(rng.IntN(int(last-settled)+1))
 		}
 		var data []string
 		for range rng.IntN(4) {
 			data = append(data, strings.Repeat(string(rune('a'+rng.IntN(26))), rng.IntN(1<<rng.IntN(12))))
 		}
-		es := entries(next.HardState.Term+1, raft.Index(first), data...)
+		es := entries(next.HardState.Term+1, first, data...)
 		if len(es) > 0 {
-			next.Entries = append(next.Entries[:first-1], es...)
+			next.Entries = append(next.Entries[:first-next.Base.Index-1], es...)
 		}
 		if len(next.Entries) == 0 {
 			next.Entries = nil
@@ -108,7 +145,7 @@ func crashRun(t *testing.T, what string, rng *rand.Rand, o options, calls, gener
 			t.Fatalf("%s: after %d batches, %d synced: %v", what, len(m.states), m.synced, err)
 		}
 		if created && m.find(got) < 0 {
-			t.Fatalf("%s: after %d batches, %d synced, recovered %v", what, len(m.states), m.synced, got)
+			t.Fatalf("%s: after %d batches, %d synced, recovered %.300v", what, len(m.states), m.synced, got)
 		}
 		must(t, l.lock.Close())
 	}

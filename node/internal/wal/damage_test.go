@@ -354,7 +354,7 @@ func FuzzOpen(f *testing.F) {
 			return
 		}
 		// What was accepted can be appended to and read again.
-		must(t, l.Append(nil, entries(9, raft.Index(len(r.Entries)+1), "more")))
+		must(t, l.Append(nil, entries(9, r.last()+1, "more")))
 		must(t, l.Close())
 		if _, again, err := openLog(fsys, dir, small); err != nil || len(again.Entries) != len(r.Entries)+1 {
 			t.Fatal(err)
@@ -383,11 +383,11 @@ func FuzzRecords(f *testing.F) {
 			return
 		}
 		for i, e := range r.Entries {
-			if e.Index != raft.Index(i+1) {
+			if e.Index != r.Base.Index+raft.Index(i+1) {
 				t.Fatalf("entry %d at place %d", e.Index, i)
 			}
 		}
-		must(t, l.Append(nil, entries(9, raft.Index(len(r.Entries)+1), "more")))
+		must(t, l.Append(nil, entries(9, r.last()+1, "more")))
 		must(t, l.Close())
 		if _, again, err := openLog(fsys, dir, small); err != nil || len(again.Entries) != len(r.Entries)+1 {
 			t.Fatal(err)

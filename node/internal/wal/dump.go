@@ -2,8 +2,8 @@ package wal
 
 import (
 	"errors"
-	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 
 	"raftlab/node/internal/vfs"
@@ -16,14 +16,17 @@ func Dump(fsys vfs.FS, dir string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var failed error
-	line := func(format string, args ...any) {
-		_, err := fmt.Fprintf(w, format+"\n", args...)
-		failed = errors.Join(failed, err)
+	p := printer{w: w}
+	if inUse, err := fsys.Locked(filepath.Join(dir, lockName)); err == nil && inUse {
+		p.line("# in use: a member is running on this log, and may be writing")
 	}
 	for _, number := range found.segments {
 		name := segmentName(number)
 		data, err := readSegment(fsys, filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			p.line("%s has been dropped meanwhile", name)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -32,7 +35,7 @@ func Dump(fsys vfs.FS, dir string, w io.Writer) error {
 			r, size, ok := parse(data[at:])
 			if !ok {
 				if rest := data[at:min(at+recordAlign, len(data))]; string(rest) != string(make([]byte, len(rest))) {
-					line("%s %8d ?          % x", name, at, rest)
+					p.line("%s %8d ?          % x", name, at, rest)
 				}
 				at += recordAlign
 				continue
@@ -44,10 +47,10 @@ func Dump(fsys vfs.FS, dir string, w io.Writer) error {
 			if r.more {
 				note += " ..."
 			}
-			line("%s %8d %-8v term %d index %d synced %d bytes %d%s", name, at, r.kind, r.term, r.index, r.synced, len(r.payload), note)
+			p.line("%s %8d %-8v term %d index %d synced %d bytes %d%s", name, at, r.kind, r.term, r.index, r.synced, len(r.payload), note)
 			prev = r.crc
 			at += size
 		}
 	}
-	return failed
+	return p.failed
 }

@@ -18,6 +18,9 @@ var (
 	ErrLocked = errors.New("wal: directory is in use by another process; stop it, or give each member a directory of its own")
 	// ErrOtherMember says that the log is of another member or cluster.
 	ErrOtherMember = errors.New("wal: directory belongs to another member")
+	// ErrFull says that the disk has no room. Sync: nothing of what was appended is on disk, the log is as
+	// it was, and the next Sync tries again; Append goes on meanwhile.
+	ErrFull = errors.New("wal: disk is full, nothing was written; make room")
 	// ErrClosed is what a closed Log returns.
 	ErrClosed = errors.New("wal: log is closed")
 	// ErrCorrupt says that bytes that were on stable storage cannot be read any more. errors.As with a

@@ -14,7 +14,7 @@ import (
 type Recovered struct {
 	Identity  Identity
 	HardState raft.HardState
-	// Base is the position before Entries[0]: zero as long as no prefix has been dropped.
+	// Base is the position before Entries[0]: zero until a prefix is dropped or the log is restarted.
 	Base    Position
 	Entries []raft.Entry
 	// Torn counts the bytes of an unfinished write that were cut off behind the last whole batch.
@@ -28,6 +28,11 @@ func Open(fsys vfs.FS, dir string) (*Log, Recovered, error) { return openLog(fsy
 
 func openLog(fsys vfs.FS, dir string, o options) (*Log, Recovered, error) {
 	found, err := list(fsys, dir)
+	if err == nil && len(found.segments) == 0 {
+		if err := orphaned(fsys, dir); err != nil {
+			return nil, Recovered{}, err
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(found.segments) == 0 {
 		return nil, Recovered{}, fmt.Errorf("%w: %s", ErrNotExist, dir)
 	}
@@ -63,6 +68,7 @@ func (l *Log) recover() (Recovered, error) {
 	l.head, l.prev = tail.head, tail.prev
 	l.head.identity = s.identity
 	l.base, l.last, l.state = s.base, s.last, s.state
+	l.begins, l.oldest = s.begins, found.segments[0]
 	l.end, l.synced, l.filled = tail.end, tail.end, int64(len(tail.data))
 	if l.file, err = l.fs.OpenWrite(filepath.Join(l.dir, segmentName(tail.head.number))); err != nil {
 		return Recovered{}, fmt.Errorf("wal: open segment: %w", err)
@@ -100,6 +106,9 @@ func (l *Log) repair(t tail, found listing) error {
 		return err
 	}
 	if err := l.fs.SyncDir(l.dir); err != nil {
+		return err
+	}
+	if err := l.removeDropped(); err != nil {
 		return err
 	}
 	return l.writeMark()

@@ -16,12 +16,14 @@ const (
 	recordCluster                        // the cluster id, learned after the log was made
 	recordMark                           // floats beyond the end: the log was synced up to here
 	recordSeal                           // last of a full file: the next file exists
+	recordRestart                        // the log is empty and goes on behind index, which a snapshot covers
+	recordDrop                           // the files before this one are no longer needed
 
 	recordTypes
 )
 
 func (t recordType) String() string {
-	names := [...]string{"", "segment", "entry", "state", "truncate", "cluster", "mark", "seal"}
+	names := [...]string{"", "segment", "entry", "state", "truncate", "cluster", "mark", "seal", "restart", "drop"}
 	if int(t) < len(names) {
 		return names[t]
 	}

@@ -18,7 +18,11 @@ type scan struct {
 	last     Position
 	entries  []raft.Entry
 
-	seen raft.Index // last entry of the batch that is being read
+	seen     raft.Index // last entry of the batch that is being read
+	first    Position   // before the oldest file
+	begins   begins
+	kept     uint64   // no file before this one is needed
+	keptBase Position // what it follows
 }
 
 // tail is how the scan of a file ended.
@@ -38,7 +42,7 @@ type tail struct {
 func (s *scan) directory(fsys vfs.FS, dir string, numbers []uint64) (tail, error) {
 	var t, before tail
 	for i, number := range numbers {
-		if want := uint64(i + 1); number != want {
+		if want := numbers[0] + uint64(i); number != want {
 			return tail{}, &CorruptError{File: filepath.Join(dir, segmentName(want)), First: s.last.Index + 1, Rest: true, Reason: "the file is missing"}
 		}
 		name := filepath.Join(dir, segmentName(number))
@@ -58,8 +62,11 @@ func (s *scan) directory(fsys vfs.FS, dir string, numbers []uint64) (tail, error
 				return tail{}, err
 			}
 		} else {
-			s.identity = head.identity
+			s.identity, s.state = head.identity, head.state
+			s.first, s.base, s.last = head.last, head.last, head.last
+			s.kept = 1
 		}
+		s.begins = append(s.begins, begin{number: number, base: head.last})
 		t = tail{head: head, headPrev: record.prev, data: data, prev: record.crc, end: int64(size), stop: int64(size), proven: int64(size)}
 		if err := s.records(name, &t); err != nil {
 			return tail{}, err
@@ -68,7 +75,10 @@ func (s *scan) directory(fsys vfs.FS, dir string, numbers []uint64) (tail, error
 	if len(numbers) > 1 && !before.sealed {
 		t.unsealed = &before.head
 	}
-	return t, s.judge(filepath.Join(dir, segmentName(t.head.number)), &t)
+	if err := s.judge(filepath.Join(dir, segmentName(t.head.number)), &t); err != nil {
+		return t, err
+	}
+	return t, s.dropped(dir)
 }
 
 func readSegment(fsys vfs.FS, name string) ([]byte, error) {
@@ -134,7 +144,7 @@ func (s *scan) records(name string, t *tail) error {
 		batch = append(batch, r)
 		prev = r.crc
 		t.stop += int64(size)
-		if r.kind == recordEntry || r.kind == recordTruncate {
+		if r.kind == recordEntry || r.kind == recordTruncate || r.kind == recordRestart {
 			s.seen = raft.Index(r.index)
 		}
 		if r.more {
@@ -168,22 +178,37 @@ func (s *scan) apply(r record) error {
 		}
 		s.entries = append(s.entries, e)
 	case recordTruncate:
-		if index < s.base.Index || index >= s.last.Index {
+		if index >= s.last.Index {
 			return fmt.Errorf("log cut at %d, behind its end at %d", index, s.last.Index)
+		}
+		s.begins.cutAt(index)
+		if index < s.base.Index {
+			// Files before the oldest are needed, unless a restart comes: dropped decides.
+			s.base, s.entries = Position{Index: index}, nil
 		}
 		s.entries = s.entries[:index-s.base.Index]
 		s.last = s.base
 		if n := len(s.entries); n > 0 {
 			s.last = Position{Index: index, Term: s.entries[n-1].Term}
 		}
-	case recordState, recordCluster:
+	case recordRestart:
+		s.base = Position{Index: index, Term: raft.Term(r.term)}
+		s.last, s.entries = s.base, nil
+		s.begins.restartAt(s.base)
+	case recordState, recordCluster, recordDrop:
 		if len(r.payload) != 8 {
 			return fmt.Errorf("%v record of %d bytes", r.kind, len(r.payload))
 		}
 		value := binary.BigEndian.Uint64(r.payload)
-		if r.kind == recordCluster {
+		switch r.kind {
+		case recordCluster:
 			s.identity.Cluster = raft.ClusterID(value)
-		} else {
+		case recordDrop:
+			if value < s.kept || value > s.begins[len(s.begins)-1].number {
+				return fmt.Errorf("files before %d dropped, of a log that begins with %d", value, s.kept)
+			}
+			s.kept, s.keptBase = value, Position{Index: index, Term: raft.Term(r.term)}
+		default:
 			s.state = raft.HardState{Term: raft.Term(r.term), Vote: raft.ID(value)}
 		}
 	}

@@ -101,11 +101,18 @@ func createSegment(fs vfs.FS, dir string, h *segmentHead, prev uint32) (f vfs.Fi
 	end = int64(len(b))
 
 	f, err = fs.Create(temp)
+	if full(err) {
+		return nil, 0, 0, fmt.Errorf("%w: %w", ErrFull, err)
+	}
 	if err != nil {
 		return nil, 0, 0, fmt.Errorf("wal: create segment: %w", err)
 	}
 	step := func(err error) error {
-		return errors.Join(fmt.Errorf("wal: create segment %s: %w", name, err), f.Close())
+		named := fmt.Errorf("wal: create segment %s: %w", name, errors.Join(err, f.Close()))
+		if !full(err) || fs.Remove(temp) != nil { // once it has its name, this fails
+			return named
+		}
+		return fmt.Errorf("%w: %w", ErrFull, named)
 	}
 	if _, err := f.WriteAt(append(b, make([]byte, int64(h.prealloc)-end)...), 0); err != nil {
 		return nil, 0, 0, step(err)

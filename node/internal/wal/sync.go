@@ -4,18 +4,23 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"syscall"
 )
 
-// Sync makes all that was appended durable, with one fsync.
+// Sync makes all that was appended durable, with one fsync. After ErrFull it may be called again; any
+// other error is the log's last.
 func (l *Log) Sync() error {
 	if l.failure != nil {
 		return l.failure
 	}
-	l.addCluster(false)
+	l.addCluster(l.restarted)
+	l.addRestart(false)
 	if len(l.buf) == 0 {
 		return nil
 	}
-	if err := l.write(); err != nil {
+	if err := l.write(); errors.Is(err, ErrFull) {
+		return err
+	} else if err != nil {
 		return l.fail(err)
 	}
 	if err := l.file.Sync(); err != nil {
@@ -23,17 +28,27 @@ func (l *Log) Sync() error {
 	}
 	l.synced = l.end
 	// The batch is durable from here on. If what follows fails, the next call says so.
+	rotated := false
 	if l.end >= l.options.segment {
-		if err := l.rotate(); err != nil {
+		switch err := l.rotate(); {
+		case err == nil:
+			rotated = true
+		case !errors.Is(err, ErrFull): // without room for a new file the old one grows
+			_ = l.fail(err)
+			return nil
+		}
+	}
+	if !rotated {
+		if err := l.writeMark(); err != nil && !full(err) {
 			_ = l.fail(err)
 		}
-		return nil
-	}
-	if err := l.writeMark(); err != nil {
-		_ = l.fail(err)
 	}
 	return nil
 }
+
+// full reports whether a step was not taken because there is no room. Whether an earlier part of it was
+// taken, it does not say.
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 func (l *Log) fail(err error) error {
 	l.failure = fmt.Errorf("wal: log in %s has failed and takes no more writes; what is on disk is unknown until it is opened again: %w", l.dir, err)
@@ -51,17 +66,22 @@ func (l *Log) write() error {
 	for l.mark > 0 && l.mark < l.end+int64(len(b)) && l.end+int64(len(b)) < l.mark+recordMin {
 		b = append(b, 0)
 	}
-	if _, err := l.file.WriteAt(b, l.end); err != nil {
-		return err
-	}
-	written := l.end + int64(len(b))
+	// Zeros first, so that a disk without room says so before any byte of the batch is written.
 	if need := roundUp(end, markAlign) + recordMin; need > l.filled {
 		filled := roundUp(need, l.options.chunk)
-		from := max(written, l.filled)
-		if _, err := l.file.WriteAt(make([]byte, filled-from), from); err != nil {
+		if _, err := l.file.WriteAt(make([]byte, filled-l.filled), l.filled); err != nil {
+			if full(err) {
+				err = fmt.Errorf("%w: %w", ErrFull, err)
+			}
 			return err
 		}
 		l.filled = filled
+	}
+	if _, err := l.file.WriteAt(b, l.end); err != nil {
+		if full(err) {
+			return l.unwrite(int64(len(b)), err)
+		}
+		return err
 	}
 	l.end = end
 	if cap(b) > 4<<20 {
@@ -69,6 +89,22 @@ func (l *Log) write() error {
 	}
 	l.buf = b[:0]
 	return nil
+}
+
+// unwrite takes back a batch that a full disk has cut short, which a file system that copies on write
+// may do in spite of the zeros. If that fails, the log has failed; if it is durable, the log is as it was.
+func (l *Log) unwrite(n int64, cause error) error {
+	if _, err := l.file.WriteAt(make([]byte, n), l.end); err != nil {
+		return fmt.Errorf("take back a write: %w", errors.Join(cause, err))
+	}
+	l.mark = 0
+	if err := l.writeMark(); err != nil && !full(err) {
+		return fmt.Errorf("take back a write: %w", errors.Join(cause, err))
+	}
+	if err := l.file.Sync(); err != nil {
+		return fmt.Errorf("take back a write: %w", errors.Join(cause, err))
+	}
+	return fmt.Errorf("%w: %w", ErrFull, cause)
 }
 
 // writeMark writes, behind the log, that everything before is durable. Nobody waits for it: it costs
@@ -97,6 +133,7 @@ func (l *Log) rotate() error {
 	old := l.file
 	sealed := seal(l.head, l.end, l.prev, l.last)
 	l.file, l.head, l.prev = file, head, crc
+	l.begins = append(l.begins, begin{number: head.number, base: head.last})
 	l.end, l.synced, l.filled, l.mark = end, end, int64(head.prealloc), 0
 	if _, err := old.WriteAt(sealed, int64(head.prevEnd)); err != nil {
 		return errors.Join(err, old.Close())

@@ -57,10 +57,12 @@ const (
 	markAlign = 4096
 	// maxBuffered keeps offsets inside 32 bits; the caller syncs long before.
 	maxBuffered = 1 << 30
+	// maxFile bounds a file that could not be followed by a new one.
+	maxFile = 3 << 30
 )
 
 // Log is the open log. It is owned by one goroutine: no method is safe to call beside another.
-// After a failed write or sync every method returns that first error: what the disk holds is then
+// After a failed write or sync, but for ErrFull, every method returns that first error: what the disk holds is then
 // unknown, and only a new Open can tell (ATC'20, "Can applications recover from fsync failures?").
 type Log struct {
 	fs      vfs.FS
@@ -75,13 +77,16 @@ type Log struct {
 	filled int64       // zeros, or records, up to here
 	mark   int64       // where the floating mark is; zero if nowhere
 
-	buf     []byte // appended, not yet written
-	prev    uint32 // CRC of the last record appended
-	base    Position
-	last    Position
-	state   raft.HardState
-	joined  bool // head.identity.Cluster is new, and goes with the next batch
-	failure error
+	buf    []byte // appended, not yet written
+	prev   uint32 // CRC of the last record appended
+	base   Position
+	last   Position
+	state  raft.HardState
+	begins begins // of the files that the log needs, the active one last
+	oldest uint64 // the first file that may still be there
+	// head.identity.Cluster is new; base is new because the log was restarted: with the next batch.
+	joined, restarted bool
+	failure           error
 }
 
 // Create makes an empty log in a new or empty directory and opens it. It is durable when Create returns.
@@ -107,6 +112,8 @@ func create(fsys vfs.FS, dir string, id Identity, o options) (*Log, error) {
 		return nil, err
 	} else if len(found.segments) > 0 {
 		return nil, fmt.Errorf("%w: %s", ErrExist, dir)
+	} else if err := orphaned(fsys, dir); err != nil {
+		return nil, err
 	}
 	lock, err := takeLock(fsys, dir)
 	if err != nil {
@@ -133,6 +140,7 @@ func (l *Log) createFirst(id Identity) error {
 	l.head = segmentHead{number: 1, prealloc: uint32(l.options.chunk), identity: id}
 	l.file, l.end, l.prev, err = createSegment(l.fs, l.dir, &l.head, 0)
 	l.synced, l.filled = l.end, int64(l.head.prealloc)
+	l.begins, l.oldest = begins{{number: 1}}, 1
 	return err
 }
 
@@ -168,7 +176,7 @@ func list(fsys vfs.FS, dir string) (listing, error) {
 			found.segments = append(found.segments, n) // the names sort as the numbers do
 		case segmentNumber(strings.TrimSuffix(name, tempSuffix)+segmentSuffix) != 0:
 			found.temps = append(found.temps, name)
-		case name == lockName || name == "lost+found": // the latter: dir is the root of an ext4 volume
+		case name == lockName || name == SnapshotDir || name == "lost+found": // the last: dir is the root of an ext4 volume
 		default:
 			return listing{}, fmt.Errorf("%w: %s", ErrForeign, filepath.Join(dir, name))
 		}
@@ -204,9 +212,10 @@ func (l *Log) Append(hs *raft.HardState, entries []raft.Entry) error {
 	}
 	state := hs != nil && *hs != l.state
 	if !state && len(entries) == 0 {
-		return nil
+		return nil // a new cluster or base goes alone, with Sync
 	}
 	l.addCluster(true)
+	l.addRestart(true)
 	if state {
 		var vote [8]byte
 		binary.BigEndian.PutUint64(vote[:], uint64(hs.Vote))
@@ -215,6 +224,7 @@ func (l *Log) Append(hs *raft.HardState, entries []raft.Entry) error {
 	}
 	if len(entries) > 0 && entries[0].Index <= l.last.Index {
 		l.add(record{kind: recordTruncate, more: true, index: uint64(entries[0].Index - 1)})
+		l.begins.cutAt(entries[0].Index - 1)
 	}
 	for i, e := range entries {
 		l.add(record{kind: recordEntry, more: i < len(entries)-1, entry: uint8(e.Type),
@@ -240,8 +250,8 @@ func (l *Log) check(entries []raft.Entry) error {
 		}
 		size += recordSize(len(e.Data))
 	}
-	if size > maxBuffered {
-		return fmt.Errorf("wal: %d bytes appended without a sync, more than %d", size, maxBuffered)
+	if size > maxBuffered || l.end+int64(size) > maxFile {
+		return fmt.Errorf("wal: %d bytes appended without a sync, to a file of %d; more than %d, or in all %d", size, l.end, maxBuffered, maxFile)
 	}
 	return nil
 }

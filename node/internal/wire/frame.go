@@ -94,3 +94,6 @@ func (r *Reader) fill(size int) error {
 	}
 	return nil
 }
+
+// ReadFrame reads one message and not a byte more than its frame.
+func ReadFrame(r *bufio.Reader) (raft.Message, error) { return (&Reader{r: r}).Next() }

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// authority is a CA of our own, and the files that it has written.
+type authority struct {
+	dir  string
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+	pool *x509.CertPool
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{dir: t.TempDir(), pool: x509.NewCertPool()}
+	a.key, a.cert = a.issue(t, "ca", &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
+	a.pool.AddCert(a.cert)
+	return a
+}
+
+// issue makes a key and a certificate, and writes both; the first one is signed by itself.
+func (a *authority) issue(t *testing.T, name string, c *x509.Certificate) (*ecdsa.PrivateKey, *x509.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SerialNumber, c.Subject = big.NewInt(time.Now().UnixNano()), pkix.Name{CommonName: name}
+	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	signer, parent := key, c
+	if a.cert != nil {
+		signer, parent = a.key, a.cert
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for suffix, block := range map[string]*pem.Block{".pem": {Type: "CERTIFICATE", Bytes: der}, ".key": {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(filepath.Join(a.dir, name+suffix), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, cert
+}
+
+func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
+
+// TestMembersWithMutualTLSAndAToken: three members speak only TLS, know each other by certificates of one CA, and
+// clients by a token. A stranger with the right address and neither gets nowhere.
+func TestMembersWithMutualTLSAndAToken(t *testing.T) {
+	a := newAuthority(t)
+	a.issue(t, "member", &x509.Certificate{
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	})
+	if err := os.WriteFile(a.file("token"), []byte("open-sesame\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secure := []string{"--tls-cert", a.file("member.pem"), "--tls-key", a.file("member.key"), "--tls-ca", a.file("ca.pem"), "--token-file", a.file("token")}
+	var members []*member
+	for i := range 3 {
+		args := secure
+		if i > 0 {
+			args = append(args[:len(args):len(args)], "--join", members[0].address)
+		}
+		m := launch(t, freeAddress(t), t.TempDir(), args...)
+		m.awaitReady("--url", "https://"+m.address, "--tls-ca", a.file("ca.pem"))
+		members = append(members, m)
+	}
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.pool}}}
+	ask := func(method, url, token, body string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest(method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
+		reply, err := client.Do(req)
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer reply.Body.Close()
+		b, err := io.ReadAll(reply.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply.StatusCode, string(b)
+	}
+	for _, m := range members { // through followers too: the forwarded request shows certificate and token
+		if code, body := ask("PUT", "https://"+m.address+"/k", "open-sesame", "v"); code != http.StatusOK {
+			t.Errorf("PUT with the token: %d %s", code, body)
+		}
+	}
+	url := "https://" + members[1].address + "/k"
+	if code, body := ask("GET", url, "open-sesame", ""); code != http.StatusOK || body != "v" {
+		t.Errorf("GET with the token: %d %s", code, body)
+	}
+	for name, token := range map[string]string{"no token": "", "another token": "open-barley"} {
+		if code, body := ask("PUT", url, token, "stolen"); code != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+	if code, body := ask("GET", "http://"+members[1].address+"/k", "open-sesame", ""); code == http.StatusOK {
+		t.Errorf("without TLS: %d %s", code, body)
+	}
+	if code, body := ask("GET", "https://"+members[1].address+"/__pyraft/stream", "open-sesame", ""); code != http.StatusForbidden {
+		t.Errorf("a stream without a certificate: %d %s", code, body)
+	}
+}

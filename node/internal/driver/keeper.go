@@ -1,0 +1,181 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"raftlab/node/internal/snapshot"
+	"raftlab/raft"
+)
+
+// sendAgainAfter is the wait before a snapshot that did not arrive is tried again.
+const sendAgainAfter = 500 * time.Millisecond
+
+// sendTimeout bounds one sending, however large: a receiver whose disk hangs must not hold the place for ever.
+const sendTimeout = 30 * time.Minute
+
+// SendSnapshot streams a snapshot's bytes with its message, and returns nil when the receiver has them durably.
+type SendSnapshot func(ctx context.Context, m raft.Message, size int64, body io.Reader) error
+
+// keeper is the Snapshots of a Node: files, and goroutines that write and send them while the loop goes on.
+type keeper struct {
+	node    *Node
+	store   *snapshot.Store
+	send    SendSnapshot
+	context context.Context
+	cancel  context.CancelFunc
+
+	mu      sync.Mutex
+	taken   time.Time
+	size    int64
+	sending map[raft.ID]bool
+}
+
+func newKeeper(n *Node, store *snapshot.Store, send SendSnapshot) *keeper {
+	k := &keeper{node: n, store: store, send: send, sending: map[raft.ID]bool{}}
+	k.context, k.cancel = context.WithCancel(context.Background())
+	return k
+}
+
+// tell gives an outcome to the loop, if that still runs.
+func (k *keeper) tell(do func(*Driver)) { _ = k.node.post(do, func() {}) }
+
+func (k *keeper) Take(s raft.Snapshot, write func(io.Writer) error) {
+	k.node.done.Go(func() {
+		began := time.Now()
+		err := k.take(s, write)
+		if err != nil {
+			k.node.logger.Error("snapshot was not taken", "index", s.Index, "error", err)
+		} else {
+			k.node.logger.Info("snapshot taken", "index", s.Index, "bytes", k.noteSize(s), "took", time.Since(began))
+		}
+		k.tell(func(d *Driver) { d.Taken(s, err) })
+	})
+}
+
+func (k *keeper) take(s raft.Snapshot, write func(io.Writer) error) error {
+	w, err := k.store.Create(s)
+	if err != nil {
+		return err
+	}
+	if err := write(stoppable{w, k.context}); err != nil {
+		w.Abort()
+		return err
+	}
+	return w.Commit()
+}
+
+// stoppable ends a long write when the node stops.
+type stoppable struct {
+	io.Writer
+	context context.Context
+}
+
+func (w stoppable) Write(b []byte) (int, error) {
+	if w.context.Err() != nil {
+		return 0, ErrStopped
+	}
+	return w.Writer.Write(b)
+}
+
+// noteSize remembers the size and the time of the latest snapshot, for who watches.
+func (k *keeper) noteSize(s raft.Snapshot) int64 {
+	body, size, err := k.store.Raw(s)
+	if err != nil {
+		return 0
+	}
+	_ = body.Close()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.taken, k.size = time.Now(), size
+	return size
+}
+
+// Send carries one snapshot at a time to each member: if one is on its way, its outcome will answer for this one too.
+func (k *keeper) Send(m raft.Message) {
+	k.mu.Lock()
+	busy := k.sending[m.To]
+	k.sending[m.To] = true
+	k.mu.Unlock()
+	if busy {
+		return
+	}
+	k.node.done.Go(func() {
+		began := time.Now()
+		size, err := k.sendFile(m)
+		if err != nil && k.context.Err() == nil {
+			k.node.logger.Warn("snapshot did not arrive", "to", m.To, "index", m.Index, "error", err)
+			wait := time.NewTimer(sendAgainAfter)
+			defer wait.Stop()
+			select {
+			case <-wait.C:
+			case <-k.context.Done():
+			}
+		} else if err == nil {
+			k.node.logger.Info("snapshot sent", "to", m.To, "index", m.Index, "bytes", size, "took", time.Since(began))
+		}
+		k.mu.Lock()
+		delete(k.sending, m.To)
+		k.mu.Unlock()
+		k.tell(func(d *Driver) { d.Sent(m.To, err) })
+	})
+}
+
+func (k *keeper) sendFile(m raft.Message) (int64, error) {
+	s, err := described(m)
+	if err != nil {
+		return 0, err
+	}
+	body, size, err := k.store.Raw(s)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(k.context, sendTimeout)
+	defer cancel()
+	return size, errors.Join(k.send(ctx, m, size, body), body.Close())
+}
+
+// described is the snapshot that a message is about.
+func described(m raft.Message) (raft.Snapshot, error) {
+	s := raft.Snapshot{Index: m.Index, Term: m.LogTerm}
+	if m.Type != raft.MsgSnapshot || len(m.Entries) != 1 {
+		return s, errors.New("driver: a snapshot's message must carry one configuration")
+	}
+	s.ConfigurationIndex = m.Entries[0].Index
+	return s, s.Configuration.UnmarshalBinary(m.Entries[0].Data)
+}
+
+func (k *keeper) Read(s raft.Snapshot) (io.ReadCloser, error) { return k.store.Read(s) }
+
+// ReceiveSnapshot stores what a leader sends, and tells Raft when it is durable.
+func (n *Node) ReceiveSnapshot(_ context.Context, m raft.Message, body io.Reader) error {
+	if n.keeper == nil {
+		return ErrNoSnapshots
+	}
+	s, err := described(m)
+	if err != nil {
+		return err
+	}
+	if status := n.Status(); s.Index <= status.Commit {
+		return fmt.Errorf("driver: a snapshot of entries up to %d is of no use: %d are committed here", s.Index, status.Commit)
+	}
+	if err := n.keeper.store.Receive(body, s); err != nil && !errors.Is(err, snapshot.ErrOlder) {
+		return err // an older one than ours is no failure: Raft answers that we have more
+	}
+	n.keeper.noteSize(s)
+	return n.post(func(d *Driver) { d.Deliver([]raft.Message{m}) }, func() {})
+}
+
+// SnapshotStat describes the latest snapshot; false if there is none since the start.
+func (n *Node) SnapshotStat() (sizeBytes int64, taken time.Time, ok bool) {
+	if n.keeper == nil {
+		return 0, time.Time{}, false
+	}
+	n.keeper.mu.Lock()
+	defer n.keeper.mu.Unlock()
+	return n.keeper.size, n.keeper.taken, !n.keeper.taken.IsZero()
+}
