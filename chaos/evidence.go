@@ -31,6 +31,7 @@ type Evidence struct {
 type Observations struct {
 	World                 string
 	Before, During, After map[string]harness.Probe
+	Links                 []harness.Link          // that a partition must cut
 	Dropped               map[harness.Link]uint64 // counters of the rules in force, before they are removed
 	Left                  map[harness.Link]uint64 // rules that are still there after the undo
 	ApplyError, UndoError string

@@ -23,7 +23,8 @@ func rules(packets uint64) map[harness.Link]uint64 {
 }
 
 func TestAFaultIsJudgedByWhatWasSeenOfIt(t *testing.T) {
-	cut := Observations{World: "docker", Before: probes(running), During: probes(running), After: probes(running), Dropped: rules(214)}
+	cut := Observations{World: "docker", Before: probes(running), During: probes(running), After: probes(running),
+		Links: isolate([]string{"n1", "n2"}, []string{"n1"}), Dropped: rules(214)}
 	crash := Observations{Before: probes(running), During: probes(killed), After: probes(reborn)}
 	pause := Observations{Before: probes(running), During: probes(stopped), After: probes(running)}
 	with := func(o Observations, change func(*Observations)) Observations { change(&o); return o }
@@ -37,7 +38,7 @@ func TestAFaultIsJudgedByWhatWasSeenOfIt(t *testing.T) {
 		{"partition that dropped packets", Partition, cut, Installed, "214 packets dropped by 2 rules"},
 		{"partition without a rule", Partition, with(cut, func(o *Observations) { o.Dropped = nil }), Indeterminate, "no rule"},
 		{"partition that dropped nothing", Partition, with(cut, func(o *Observations) { o.Dropped = rules(0) }), Indeterminate, "dropped nothing"},
-		{"partition that leaves a rule", Partition, with(cut, func(o *Observations) { o.Left = rules(1) }), Indeterminate, "2 rules are left"},
+		{"partition that leaves a rule", Partition, with(cut, func(o *Observations) { o.Left = rules(1) }), Indeterminate, "2 rules left after the heal"},
 		{"partition whose injection failed", Partition, with(cut, func(o *Observations) { o.ApplyError = "nft: no" }), Indeterminate, "injection failed: nft: no"},
 		{"partition whose heal failed", Partition, with(cut, func(o *Observations) { o.UndoError = "nft: no" }), Indeterminate, "undo failed"},
 		{"partition that this world cannot do", Partition, with(cut, func(o *Observations) { o.ApplyError, o.Unsupported = "unsupported", true }), Skipped, "unsupported"},

@@ -22,14 +22,17 @@ type Experiment struct {
 	Cluster  harness.Cluster
 	Dir      *harness.Run
 
-	Clients int           // default 10
-	Keys    int           // default 10
-	Rate    float64       // operations per second over all clients, default 100
-	WarmUp  time.Duration // default 2 s
+	Clients int     // default 10
+	Keys    int     // default 10
+	Rate    float64 // operations per second over all clients, default 100
+	// AtLeader is how many of the clients ask the leader, see Load: default none.
+	AtLeader int
+	WarmUp   time.Duration // default 2 s
 	// Patience is how long the healed cluster may take to converge, and then to answer the final reads: 30 s.
 	Patience time.Duration
 
-	// Leftovers names what a closed cluster has left behind in this world, and removes it.
+	// Leftovers names what a closed cluster has left behind in this world, and removes it if it can: the method
+	// Leftovers of process.Cluster and of docker.Cluster. Without it nobody has looked, and the run is UNKNOWN.
 	Leftovers func(context.Context) ([]string, error)
 	// Say prints one line of progress. It is called from one goroutine at a time.
 	Say func(line string)
@@ -43,44 +46,24 @@ const (
 	operationMax  = time.Second
 )
 
-// Window is one fault as it happened, on the clock of the history.
-type Window struct {
-	Fault    int           `json:"fault"` // number in the schedule, from 1
-	What     Fault         `json:"what"`
-	Nodes    []string      `json:"nodes"`
-	Leader   string        `json:"leader,omitempty"` // who led before
-	Term     uint64        `json:"term,omitempty"`
-	From     time.Duration `json:"from_ns"` // in force
-	To       time.Duration `json:"to_ns"`   // undo began
-	Quorum   bool          `json:"quorum"`  // a majority was left
-	Evidence Evidence      `json:"evidence"`
-}
-
-// HitLeader says whether the fault took the leader away, so that there must be an election.
-func (w Window) HitLeader() bool {
-	for _, node := range w.Nodes {
-		if node == w.Leader {
-			return true
-		}
-	}
-	return false
-}
-
 // Result is everything that a run has shown.
 type Result struct {
 	Verdict      Verdict
 	Interrupted  bool
 	Checks       []Check
 	Windows      []Window
+	Claims       map[string]string // what each member said that it was built from
 	Counts       linearizability.Counts
 	Served       Served
 	Observed     harness.Observed
 	Keys         int
 	Took         time.Duration
 	Leaderless   time.Duration // nobody led a majority
+	Untold       bool          // the members cannot be asked who leads, nor what they have applied
 	Unit         string        // what this world counts where it cuts a link
 	Linearizable linearizability.Report
 	Drawings     []string // of failing keys: paths, or why there is none
+	Undrawn      int      // failing keys beyond those
 }
 
 // ExitCode of the run: an interrupt is said as such, unless a violation was found before it.
@@ -102,9 +85,11 @@ type progress struct {
 	monitor   *harness.Monitor
 	announcer *announcer
 	saying    sync.Mutex
-	current   atomic.Pointer[Window] // the last fault that was put in force, for the announcer; never written to
+	victim    atomic.Pointer[string] // the leader that is hit now, nil where none is
+	current   atomic.Pointer[Window] // the last fault whose injection has begun, for the announcer; never written to
 	result    Result
 
+	untold     error // why members cannot be asked what they know of themselves; nil where they can
 	unrecorded error // of the journal
 }
 
@@ -122,15 +107,8 @@ func (x Experiment) Run(ctx context.Context) (Result, error) {
 }
 
 func (x *Experiment) defaults() {
-	if x.Clients == 0 {
-		x.Clients = 10
-	}
-	if x.Keys == 0 {
-		x.Keys = 10
-	}
-	if x.Rate == 0 {
-		x.Rate = 100
-	}
+	load := Load{x.Clients, x.Keys, x.Rate, x.AtLeader}.Or(DefaultLoad)
+	x.Clients, x.Keys, x.Rate = load.Clients, load.Keys, load.Rate
 	if x.WarmUp == 0 {
 		x.WarmUp = 2 * time.Second
 	}
@@ -144,7 +122,7 @@ func (x *Experiment) defaults() {
 
 // prepare ends with a cluster that has served every client for the warm-up.
 func (p *progress) prepare(ctx context.Context) (err error) {
-	if err := p.Schedule.Validate(); err != nil {
+	if err := errors.Join(p.Schedule.Validate(), p.Schedule.Fits(members(p.Cluster))); err != nil {
 		return err
 	}
 	ready, cancel := context.WithTimeout(ctx, readyTimeout)
@@ -152,6 +130,7 @@ func (p *progress) prepare(ctx context.Context) (err error) {
 	if err := harness.AwaitReady(ready, p.Cluster, p.System); err != nil {
 		return err
 	}
+	p.result.Claims = versions(ready, p.Cluster, p.System)
 	header := linearizability.Header{Seed: int64(p.Schedule.Seed), Meta: map[string]string{
 		"scenario": p.Scenario, "system": p.System.Name(), "world": p.Cluster.World()}}
 	if p.recorder, err = linearizability.Create(p.Dir.Path("history.jsonl"), header); err != nil {
@@ -166,21 +145,35 @@ func (p *progress) prepare(ctx context.Context) (err error) {
 	}
 	// The load and the monitor outlive an interrupt: what is in flight then must still be answered.
 	lasting := context.WithoutCancel(ctx)
+	p.monitor, err = harness.Watch(lasting, p.Cluster, p.System, harness.MonitorConfig{Now: p.recorder.Now})
+	if errors.Is(err, harness.ErrUnsupported) {
+		p.untold = err
+	} else if err != nil {
+		return err
+	}
 	p.load, err = harness.StartLoad(lasting, p.Cluster, p.System, harness.LoadConfig{
 		Seed: Random(p.Schedule.Seed, workloadStream).Uint64(), Clients: p.Clients, Rate: p.Rate,
-		Timeout: operationMax, Workload: p.workload, Recorder: p.recorder,
+		Timeout: operationMax, Workload: p.workload, Recorder: p.recorder, Aim: p.aim, Aimed: p.AtLeader,
 	})
 	if err != nil {
 		return err
 	}
 	p.load.Phase("warm up")
-	p.monitor, err = harness.Watch(lasting, p.Cluster, p.System, harness.MonitorConfig{Now: p.recorder.Now})
-	if err != nil && !errors.Is(err, harness.ErrUnsupported) {
-		return err
-	}
 	p.announcer = p.announce()
 	p.wait(ctx, p.WarmUp)
 	return nil
+}
+
+// aim is whom the clients ask that ask the leader: the one that is hit while it is hit, for that is where stale reads
+// are, else the one that was seen elected last.
+func (p *progress) aim() string {
+	if victim := p.victim.Load(); victim != nil {
+		return *victim
+	}
+	if p.monitor == nil {
+		return ""
+	}
+	return p.monitor.Led()
 }
 
 // wait returns early when ctx ends.
@@ -204,6 +197,8 @@ func (p *progress) faults(ctx context.Context) {
 		w := Window{Fault: i + 1, What: event.Fault}
 		if err := p.resolve(ctx, event, &w, choice); err != nil {
 			w.Evidence = Evidence{Outcome: Skipped, Says: text(err), Missing: []string{text(err)}}
+			w.From = p.recorder.Now()
+			w.InForce, w.To = w.From, w.From
 			p.note(&w, Observed, nil, nil)
 			p.say("fault #%d %s skipped: %s", w.Fault, w.What, text(err))
 		} else {
@@ -229,18 +224,23 @@ func (p *progress) breakIt(ctx context.Context, event Event, w *Window) {
 		return
 	}
 	p.load.Phase(fmt.Sprintf("fault %d", w.Fault))
-	applied := bounded(lasting, fault.Inject)
 	w.From = p.recorder.Now()
 	shown := *w
 	p.current.Store(&shown)
-	p.note(w, Applied, nil, applied)
 	p.say("fault #%d %s: %s%s", w.Fault, w.What, names(w.Nodes), led(*w))
+	if w.HitLeader() {
+		p.victim.Store(&shown.Leader)
+	}
+	applied := bounded(lasting, fault.Inject)
+	w.InForce = p.recorder.Now()
+	p.note(w, Applied, nil, applied)
 	if applied == nil {
 		p.wait(ctx, event.For)
 	}
 	observed := bounded(lasting, fault.Observe)
 	w.To = p.recorder.Now()
 	healed := bounded(lasting, fault.Undo)
+	p.victim.Store(nil)
 	p.note(w, Healed, nil, healed)
 	w.Evidence = fault.Evidence()
 	p.note(w, Observed, nil, observed)
@@ -263,7 +263,7 @@ func (p *progress) note(w *Window, step Step, fault *Injected, failed error) err
 
 // resolve finds whom the fault means now, and who leads.
 func (p *progress) resolve(ctx context.Context, event Event, w *Window, choice *rand.Rand) error {
-	v := View{Members: members(p.Cluster)}
+	v := View{Members: members(p.Cluster), Untold: text(p.untold)}
 	if p.monitor != nil {
 		found, cancel := context.WithTimeout(ctx, leaderTimeout)
 		defer cancel()
@@ -274,7 +274,8 @@ func (p *progress) resolve(ctx context.Context, event Event, w *Window, choice *
 		v.Leader, w.Leader, w.Term = node, node, status.Term
 	}
 	nodes, err := event.Fault.Target.Resolve(v, choice)
-	w.Nodes, w.Quorum = nodes, 2*(len(v.Members)-len(nodes)) > len(v.Members)
+	w.Nodes, w.Members = nodes, len(v.Members)
+	w.Quorum = w.quorum()
 	return err
 }
 
@@ -286,16 +287,14 @@ func (p *progress) settle(ctx context.Context) {
 		return
 	}
 	p.load.Phase("healed")
-	if err := p.load.Stop(); err != nil {
-		p.add(Check{Name: "load", Verdict: Unknown, Looked: "clients", Reason: "the load ended early: " + text(err)})
-	}
+	p.stopLoad()
 	p.add(p.converge(ctx))
 	p.add(p.readAll(ctx))
 	p.result.Interrupted = ctx.Err() != nil
 }
 
 func (p *progress) converge(ctx context.Context) Check {
-	c := Check{Name: "converged", Looked: fmt.Sprintf("applied index and state hash of %d members", len(p.Cluster.Places()))}
+	c := Check{Name: "converged", Looked: "applied index and state hash of " + Counted(len(p.Cluster.Places()), "member")}
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, p.Patience)
 	defer cancel()
@@ -309,7 +308,7 @@ func (p *progress) converge(ctx context.Context) Check {
 	case ctx.Err() != nil:
 		c.Verdict, c.Reason = Unknown, "interrupted"
 	case errors.Is(err, harness.ErrUnsupported):
-		c.Verdict, c.Reason = Unknown, text(err)
+		c.Verdict, c.Reason = Unknown, "nobody can compare the members: "+text(err)
 	default:
 		c.Verdict, c.Reason = Fail, fmt.Sprintf("not within %v after everything was healed: %s", p.Patience, text(err))
 	}
@@ -318,7 +317,7 @@ func (p *progress) converge(ctx context.Context) Check {
 
 func (p *progress) readAll(ctx context.Context) Check {
 	keys := p.workload.Keys()
-	c := Check{Name: "final reads", Looked: fmt.Sprintf("%d keys on each of %d members", len(keys), len(p.Cluster.Places()))}
+	c := Check{Name: "final reads", Looked: fmt.Sprintf("%s on each of %s", Counted(len(keys), "key"), Counted(len(p.Cluster.Places()), "member"))}
 	limited, cancel := context.WithTimeout(ctx, p.Patience)
 	defer cancel()
 	_, err := harness.ReadAll(limited, p.Cluster, p.System, p.recorder, keys, p.Clients, operationMax)

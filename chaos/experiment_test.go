@@ -80,16 +80,8 @@ func start(t *testing.T, binary, schedule string) chaos.Experiment {
 	}
 	return chaos.Experiment{
 		Scenario: "test", Schedule: s, System: system, Cluster: cluster, Dir: dir, WarmUp: 500 * time.Millisecond,
-		Leftovers: func(ctx context.Context) (left []string, err error) {
-			for _, node := range harness.Names(cluster) {
-				p, err := cluster.Probe(ctx, node)
-				if err != nil || p.State != harness.Exited {
-					left = append(left, fmt.Sprintf("%s %v %v", node, p.State, err))
-				}
-			}
-			return left, nil
-		},
-		Say: func(line string) { t.Log(line) },
+		Leftovers: cluster.Leftovers,
+		Say:       func(line string) { t.Log(line) },
 	}
 }
 

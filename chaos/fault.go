@@ -77,6 +77,9 @@ type Injected struct {
 func (f Fault) Prepare(ctx context.Context, c harness.Cluster, nodes []string) (*Injected, error) {
 	i := &Injected{Fault: f, Nodes: nodes, cluster: c}
 	i.seen.World = c.World()
+	if f.Kind == Partition {
+		i.seen.Links = isolate(members(c), nodes)
+	}
 	var err error
 	i.seen.Before, err = probe(ctx, c, nodes)
 	return i, err

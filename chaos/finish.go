@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"raftlab/harness"
@@ -18,9 +18,7 @@ func (p *progress) finish(ctx context.Context, failed error) (Result, error) {
 	p.result.Interrupted = p.result.Interrupted || ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
 	if p.load != nil {
-		if err := p.load.Stop(); err != nil && failed == nil {
-			failed = err
-		}
+		p.stopLoad() // what was recorded until it ended is judged: a violation is one, whatever came after it
 	}
 	if p.announcer != nil {
 		p.announcer.end()
@@ -32,13 +30,13 @@ func (p *progress) finish(ctx context.Context, failed error) (Result, error) {
 	p.add(guarded("nothing left behind", func() Check { return p.close(ctx) }))
 	recorded := p.unrecorded
 	if p.recorder != nil {
-		recorded = p.recorder.Close()
+		recorded = errors.Join(recorded, p.recorder.Close())
 	}
 	if p.journal != nil {
 		recorded = errors.Join(recorded, p.journal.Close())
 	}
 	p.result.Leaderless, p.result.Unit = leaderless(p.result.Windows, p.result.Observed), unit(p.Cluster.World())
-	p.result.Took = time.Since(p.began)
+	p.result.Untold, p.result.Took = p.untold != nil, time.Since(p.began)
 	if failed != nil {
 		p.result.Verdict = Environment
 		return p.result, failed
@@ -47,9 +45,18 @@ func (p *progress) finish(ctx context.Context, failed error) (Result, error) {
 	return p.result, nil
 }
 
+// stopLoad may be called again.
+func (p *progress) stopLoad() {
+	err := p.load.Stop()
+	told := slices.ContainsFunc(p.result.Checks, func(c Check) bool { return c.Name == "load" })
+	if err != nil && !told {
+		p.add(Check{Name: "load", Verdict: Unknown, Looked: Counted(p.Clients, "client"), Reason: "the load ended early: " + text(err)})
+	}
+}
+
 // close ends the cluster and looks for what it left.
 func (p *progress) close(ctx context.Context) Check {
-	c := Check{Verdict: Pass, Looked: fmt.Sprintf("%d members after the cluster was closed", len(p.Cluster.Places()))}
+	c := Check{Verdict: Pass, Looked: Counted(len(p.Cluster.Places()), "member") + " after the cluster was closed"}
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	if err := p.Cluster.Close(ctx); err != nil {
@@ -65,7 +72,7 @@ func (p *progress) close(ctx context.Context) Check {
 	case err != nil:
 		c.Verdict, c.Reason = Unknown, text(err)
 	case len(left) > 0:
-		c.Verdict, c.Reason = Fail, fmt.Sprintf("left behind and removed now: %s", names(left))
+		c.Verdict, c.Reason = Fail, "left behind: "+strings.Join(left, ", ")
 	}
 	return c
 }
@@ -74,17 +81,16 @@ func (p *progress) close(ctx context.Context) Check {
 func (p *progress) judge(ctx context.Context, logs, recorded error) {
 	r := &p.result
 	history, err := linearizability.ReadFile(p.Dir.Path("history.jsonl"))
-	if err = errors.Join(err, recorded); err != nil {
-		p.add(Check{Name: "records", Verdict: Unknown, Looked: "history.jsonl, faults.jsonl", Reason: text(err)})
-	}
+	p.add(guarded("records", func() Check { return records(history, p.recorder.Counts(), errors.Join(err, recorded)) }))
 	r.Counts, r.Served, r.Keys = linearizability.Count(history.Operations), served(history.Operations), len(p.workload.Keys())
 	ended := r.Checks
 	r.Checks = nil
 	p.add(guarded("linearizable", func() Check { return p.linearizable(ctx, history) }))
 	for _, rule := range []harness.Rule{harness.OneLeaderPerTerm, harness.CommitMonotonic, harness.EqualStateHash} {
-		p.add(guarded(string(rule), func() Check { return invariant(rule, r.Observed) }))
+		p.add(guarded(string(rule), func() Check { return invariant(rule, r.Observed, p.untold) }))
 	}
 	r.Checks = append(r.Checks, ended...)
+	p.add(guarded("no member admitted a bug", func() Check { return noBugAdmitted(history.Operations) }))
 	p.add(guarded("no panic in any log", func() Check { return noPanic(p.Dir, members(p.Cluster), logs) }))
 	p.add(guarded("every fault proven", func() Check { return faultsProven(r.Windows) }))
 	p.add(guarded("not vacuous", func() Check {
@@ -104,8 +110,8 @@ func (p *progress) judge(ctx context.Context, logs, recorded error) {
 func (p *progress) linearizable(ctx context.Context, history linearizability.History) Check {
 	report := linearizability.Check(ctx, history.Operations, linearizability.Options{})
 	p.result.Linearizable = report
-	c := Check{Verdict: Unknown, Looked: fmt.Sprintf("%s operations on %d keys in %v",
-		thousands(len(history.Operations)), len(report.Keys), short(report.Took))}
+	c := Check{Verdict: Unknown, Looked: fmt.Sprintf("%s on %s in %v",
+		Counted(len(history.Operations), "operation"), Counted(len(report.Keys), "key"), short(report.Took))}
 	switch report.Verdict {
 	case linearizability.Pass:
 		c.Verdict = Pass
@@ -118,26 +124,29 @@ func (p *progress) linearizable(ctx context.Context, history linearizability.His
 		p.draw(ctx, history, failing)
 		c.Reason = fmt.Sprintf("%s: %s", failing[0].Key, failing[0].Message)
 		if more := len(failing) - 1; more > 0 {
-			c.Reason += fmt.Sprintf(" (and %d more keys)", more)
+			c.Reason += fmt.Sprintf(" (and %s more)", Counted(more, "key"))
 		}
 	}
 	return c
 }
 
-// invariant reads what the monitor found. No finding over no sample is no pass.
-func invariant(rule harness.Rule, seen harness.Observed) Check {
+// invariant reads what the monitor found. No finding over no sample is no pass. untold is why there was no monitor.
+func invariant(rule harness.Rule, seen harness.Observed, untold error) Check {
 	answers := seen.Samples - seen.Failed
-	c := Check{Verdict: Pass, Looked: fmt.Sprintf("%s answers of members", thousands(answers))}
+	c := Check{Verdict: Pass, Looked: Counted(answers, "answer") + " of members"}
 	compared := answers
 	switch rule {
 	case harness.OneLeaderPerTerm:
 		compared = len(seen.Elections)
-		c.Looked += fmt.Sprintf(", %d terms with a leader", compared)
+		c.Looked += fmt.Sprintf(", %s with a leader", Counted(compared, "term"))
 	case harness.EqualStateHash:
 		compared = seen.Compared
-		c.Looked += fmt.Sprintf(", %s comparisons", thousands(compared))
+		c.Looked += ", " + Counted(compared, "comparison")
 	}
-	if compared == 0 {
+	switch {
+	case untold != nil:
+		c.Verdict, c.Reason = Unknown, "nobody can ask the members: "+text(untold)
+	case compared == 0:
 		c.Verdict, c.Reason = Unknown, "there was nothing to compare"
 	}
 	for _, f := range seen.Findings {
@@ -149,28 +158,7 @@ func invariant(rule harness.Rule, seen harness.Observed) Check {
 	return c
 }
 
-// panicked matches how the Go runtime begins its last words.
-var panicked = regexp.MustCompile(`(?m)^.*(panic: |fatal error: ).*$`)
-
-func noPanic(dir *harness.Run, nodes []string, collected error) Check {
-	c := Check{Verdict: Pass}
-	bytes := 0
-	for _, node := range nodes {
-		log, err := os.ReadFile(dir.Path("nodes", node, "log"))
-		collected = errors.Join(collected, err)
-		bytes += len(log)
-		if line := panicked.Find(log); line != nil && c.Verdict == Pass {
-			c.Verdict, c.Reason = Fail, fmt.Sprintf("%s: %s", node, line)
-		}
-	}
-	c.Looked = fmt.Sprintf("logs of %d members, %s bytes", len(nodes), thousands(bytes))
-	if collected != nil && c.Verdict == Pass {
-		c.Verdict, c.Reason = Unknown, text(collected)
-	}
-	return c
-}
-
-// drawnKeysMax bounds the pictures: who has seen five need not see fifty.
+// drawnKeysMax bounds the pictures: who has seen five need not see fifty. The report says how many there are.
 const drawnKeysMax = 5
 
 // draw makes a page for each failing key, with the faults above the operations. A page that cannot be made
@@ -178,12 +166,16 @@ const drawnKeysMax = 5
 func (p *progress) draw(ctx context.Context, history linearizability.History, failing []linearizability.KeyReport) {
 	var windows []linearizability.Window
 	for _, w := range p.result.Windows {
+		if w.To == w.From {
+			continue // it was skipped before anything was done
+		}
 		windows = append(windows, linearizability.Window{
 			Name: fmt.Sprintf("#%d %s", w.Fault, w.What), Detail: fmt.Sprintf("%s: %s", names(w.Nodes), w.Evidence.Says),
 			From: w.From, To: w.To,
 		})
 	}
-	for _, key := range failing[:min(len(failing), drawnKeysMax)] {
+	p.result.Undrawn = max(len(failing)-drawnKeysMax, 0)
+	for _, key := range failing[:len(failing)-p.result.Undrawn] {
 		path, err := linearizability.DrawFile(ctx, p.Dir.Dir(), history.Operations, key.Key, windows, linearizability.Options{})
 		if err != nil {
 			path = text(err)

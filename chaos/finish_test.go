@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"raftlab/harness"
+	"raftlab/linearizability"
 )
 
 func TestAPanicInOneLogOfManyIsAFailure(t *testing.T) {
@@ -51,10 +52,10 @@ func TestAnInvariantFailsOnAFindingAndPassesOnlyIfSomethingWasSeen(t *testing.T)
 	rules := []harness.Rule{harness.OneLeaderPerTerm, harness.CommitMonotonic, harness.EqualStateHash}
 	seen := harness.Observed{Samples: 10, Failed: 2, Compared: 3, Elections: []harness.Election{{Term: 1, Node: "n1"}}}
 	for _, rule := range rules {
-		if c := invariant(rule, seen); c.Verdict != Pass {
+		if c := invariant(rule, seen, nil); c.Verdict != Pass {
 			t.Errorf("%s over an honest run: %+v", rule, c)
 		}
-		if c := invariant(rule, harness.Observed{Samples: 5, Failed: 5}); c.Verdict != Unknown {
+		if c := invariant(rule, harness.Observed{Samples: 5, Failed: 5}, nil); c.Verdict != Unknown {
 			t.Errorf("%s over no answer at all: %+v", rule, c)
 		}
 		for _, broken := range rules {
@@ -64,7 +65,7 @@ func TestAnInvariantFailsOnAFindingAndPassesOnlyIfSomethingWasSeen(t *testing.T)
 			if broken == rule {
 				want = Fail
 			}
-			if c := invariant(rule, bad); c.Verdict != want {
+			if c := invariant(rule, bad, nil); c.Verdict != want {
 				t.Errorf("%s where %s is broken: %+v", rule, broken, c)
 			}
 		}
@@ -99,6 +100,29 @@ func TestWhatAClusterLeavesBehindIsAFailure(t *testing.T) {
 		p := &progress{Experiment: Experiment{Cluster: closing{err: c.closed}, Leftovers: c.leftovers}}
 		if got := p.close(t.Context()); got.Verdict != c.want || !strings.Contains(got.Reason, c.says) {
 			t.Errorf("%s: got %+v, want %s with %q", name, got, c.want, c.says)
+		}
+	}
+}
+
+func TestALimitOnTheDrawnKeysIsSaid(t *testing.T) {
+	dir, err := harness.CreateRun(t.TempDir(), "test", 1, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for failing, want := range map[int]string{7: "drawn are the first 5 failing keys only; check.json names 2 more", 5: ""} {
+		p := &progress{Experiment: Experiment{Dir: dir}}
+		p.draw(t.Context(), linearizability.History{}, make([]linearizability.KeyReport, failing))
+		lines := strings.Join(p.result.Lines(), "\n")
+		if len(p.result.Drawings) != 5 || !strings.Contains(lines, want) || want == "" && strings.Contains(lines, "only") {
+			t.Errorf("%d failing keys:\n%s", failing, lines)
+		}
+	}
+}
+
+func TestOneOfAThingIsNotPlural(t *testing.T) {
+	for n, want := range map[int]string{0: "0 faults", 1: "1 fault", 2: "2 faults", 2000: "2,000 faults"} {
+		if got := Counted(n, "fault"); got != want {
+			t.Errorf("%d: %q", n, got)
 		}
 	}
 }

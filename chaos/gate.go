@@ -2,7 +2,10 @@ package chaos
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
+	"time"
 
 	"raftlab/harness"
 	"raftlab/linearizability"
@@ -12,36 +15,55 @@ import (
 var kinds = []linearizability.Kind{linearizability.Get, linearizability.Put, linearizability.Delete, linearizability.CAS}
 
 // notVacuous asks whether the run could have found anything: in each fault window that left a majority, at
-// least one ok of each kind that began and ended inside it, and after each fault that took the leader, an
-// election. A run in which nothing happened is not green (openraft #1910, #2068; etcd #21033).
+// least one ok of each kind that began and ended while the fault was in force, and after each fault that took the
+// leader, an election and, if that leader was left there to be asked, a client that asked it for a read. A run in
+// which nothing happened is not green (openraft #1910, #2068; etcd #21033).
+//
+// A window that left no majority is exempt: no store may serve there. Where that leaves no window at all, clients
+// must have done real work before the first fault and after the last.
 func notVacuous(planned int, windows []Window, ops []linearizability.Operation, elections []harness.Election) Check {
-	var missing []string
+	var missing, exempt []string
 	if len(windows) < planned {
-		missing = append(missing, fmt.Sprintf("%d of %d faults were never reached", planned-len(windows), planned))
+		missing = append(missing, fmt.Sprintf("%d of %s were never reached", planned-len(windows), Counted(planned, "fault")))
 	}
-	served, elected := 0, 0
+	counted, served, elected := 0, 0, 0
 	for _, w := range windows {
 		if w.Evidence.Outcome != Installed {
 			continue // named by the check of the faults
 		}
-		where := fmt.Sprintf("during fault #%d (%s)", w.Fault, w.What)
-		if w.Quorum {
-			ok, absent := okIn(w, ops)
-			served += ok
-			if len(absent) > 0 {
-				missing = append(missing, fmt.Sprintf("no ok of %s %s", words(absent), where))
-			}
+		if !w.Quorum {
+			exempt = append(exempt, fmt.Sprintf("#%d (%s)", w.Fault, w.What))
+			continue
 		}
-		if w.HitLeader() && w.Quorum {
+		counted++
+		where := fmt.Sprintf("during fault #%d (%s)", w.Fault, w.What)
+		ok, absent := okBetween(max(w.From, w.InForce), w.To, ops)
+		served += ok
+		if len(absent) > 0 {
+			missing = append(missing, fmt.Sprintf("no ok of %s %s", words(absent), where))
+		}
+		if w.HitLeader() {
 			n := electionsIn(w, elections)
 			elected += n
 			if n == 0 {
-				missing = append(missing, fmt.Sprintf("no election %s", where))
+				missing = append(missing, "no election "+where)
 			}
 		}
 	}
-	c := Check{Verdict: Pass, Looked: fmt.Sprintf("%d fault windows with %s ok and %d elections in them",
-		len(windows), thousands(served), elected)}
+	c := Check{Verdict: Pass, Looked: fmt.Sprintf("%s with %s ok and %s in them",
+		Counted(counted, "fault window"), thousands(served), Counted(elected, "election"))}
+	if asked, silent := unasked(windows, ops); asked > 0 || len(silent) > 0 {
+		c.Looked += fmt.Sprintf(", %s asked of a leader that was hit", Counted(asked, "read"))
+		missing = append(missing, silent...)
+	}
+	if len(exempt) > 0 {
+		c.Looked += fmt.Sprintf(", exempt because no majority was left: %s", strings.Join(exempt, ", "))
+	}
+	if counted == 0 && len(windows) > 0 {
+		around, absent := around(windows, ops)
+		c.Looked += around
+		missing = append(missing, absent...)
+	}
 	if len(windows) == 0 {
 		missing = append(missing, "no fault was injected")
 	}
@@ -51,10 +73,25 @@ func notVacuous(planned int, windows []Window, ops []linearizability.Operation, 
 	return c
 }
 
-func okIn(w Window, ops []linearizability.Operation) (ok int, absent []linearizability.Kind) {
+// around looks at the time before the first fault and after the last, up to the end of the load.
+func around(windows []Window, ops []linearizability.Operation) (looked string, missing []string) {
+	ops = slices.DeleteFunc(slices.Clone(ops), func(op linearizability.Operation) bool { return op.Phase == harness.FinalReads })
+	before, lacked := okBetween(0, windows[0].From, ops)
+	if len(lacked) > 0 {
+		missing = append(missing, fmt.Sprintf("no ok of %s before the first fault", words(lacked)))
+	}
+	after, lacked := okBetween(windows[len(windows)-1].To, math.MaxInt64, ops)
+	if len(lacked) > 0 {
+		missing = append(missing, fmt.Sprintf("no ok of %s after the last fault", words(lacked)))
+	}
+	return fmt.Sprintf("; %s ok before and %s after", thousands(before), thousands(after)), missing
+}
+
+// okBetween counts the operations that began and ended with ok in between, and names the kinds of which there is none.
+func okBetween(from, to time.Duration, ops []linearizability.Operation) (ok int, absent []linearizability.Kind) {
 	seen := make(map[linearizability.Kind]bool)
 	for _, op := range ops {
-		if op.Outcome == linearizability.OK && op.Call >= w.From && op.Return <= w.To {
+		if op.Outcome == linearizability.OK && op.Call >= from && op.Return <= to {
 			ok++
 			seen[op.Kind] = true
 		}
@@ -79,12 +116,20 @@ func electionsIn(w Window, elections []harness.Election) int {
 
 // faultsProven wants Installed for every fault: the store may have survived only because nothing was done to it.
 func faultsProven(windows []Window) Check {
-	c := Check{Verdict: Pass, Looked: fmt.Sprintf("probes before, during and after %d faults", len(windows))}
+	c := Check{Verdict: Pass}
 	var missing []string
+	skipped := 0
 	for _, w := range windows {
+		if w.Evidence.Outcome == Skipped {
+			skipped++
+		}
 		if w.Evidence.Outcome != Installed {
 			missing = append(missing, fmt.Sprintf("fault #%d (%s) %s: %s", w.Fault, w.What, w.Evidence.Outcome, w.Evidence.Says))
 		}
+	}
+	c.Looked = "probes before, during and after " + Counted(len(windows)-skipped, "fault")
+	if skipped > 0 {
+		c.Looked += fmt.Sprintf(", %d skipped", skipped)
 	}
 	if len(windows) == 0 {
 		missing = append(missing, "no fault was injected")

@@ -22,7 +22,7 @@ func honest() ([]Window, []linearizability.Operation, []harness.Election) {
 	var ops []linearizability.Operation
 	for _, from := range []time.Duration{15, 35} {
 		for _, kind := range kinds {
-			op := linearizability.Operation{Kind: kind, Call: from * time.Second, Return: from*time.Second + time.Millisecond}
+			op := linearizability.Operation{Kind: kind, Node: "n1", Call: from * time.Second, Return: from*time.Second + time.Millisecond}
 			op.Outcome = linearizability.OK
 			ops = append(ops, op)
 		}
@@ -85,13 +85,92 @@ func TestAVacuousRunIsUnknownAndNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestWithoutAMajorityNobodyHasToBeServed(t *testing.T) {
-	windows, _, _ := honest()
-	for i := range windows {
-		windows[i].Quorum = false
+// Where no majority is left no store may serve. The check says which windows it did not ask.
+func TestAWindowWithoutAMajorityIsExemptAndNamed(t *testing.T) {
+	windows, ops, elections := honest()
+	windows[1].What, windows[1].Quorum = Fault{Pause, All}, false
+	ops = ops[:len(kinds)] // nothing in the second window
+	c := notVacuous(2, windows, ops, elections)
+	if c.Verdict != Pass || !strings.HasPrefix(c.Looked, "1 fault window with 4 ok and 1 election in them") ||
+		!strings.HasSuffix(c.Looked, ", exempt because no majority was left: #2 (pause all)") {
+		t.Errorf("%+v", c)
 	}
-	if c := notVacuous(2, windows, nil, nil); c.Verdict != Pass {
+}
+
+// `pause all` alone: nothing is asked of the window, so there must be work around it.
+func TestWhereEveryWindowIsExemptThereMustBeWorkBeforeAndAfter(t *testing.T) {
+	windows, _, _ := honest()
+	windows = windows[:1] // from 10 s to 20 s
+	windows[0].What, windows[0].Quorum = Fault{Pause, All}, false
+	at := func(phase string, calls ...time.Duration) (ops []linearizability.Operation) {
+		for _, call := range calls {
+			for _, kind := range kinds {
+				op := linearizability.Operation{Kind: kind, Phase: phase, Call: call * time.Second, Return: call*time.Second + 1}
+				op.Outcome = linearizability.OK
+				ops = append(ops, op)
+			}
+		}
+		return ops
+	}
+	for name, c := range map[string]struct {
+		ops  []linearizability.Operation
+		want string // empty: PASS
+	}{
+		"around":      {at("", 5, 25), ""},
+		"only before": {at("", 5), "no ok of get, put, delete, cas after the last fault"},
+		"only after":  {at("", 25), "no ok of get, put, delete, cas before the first fault"},
+		"only within": {at("", 15), "before the first fault"},
+		"final reads": {append(at("", 5), at(harness.FinalReads, 25)...), "after the last fault"},
+	} {
+		got := notVacuous(1, windows, c.ops, nil)
+		if want := map[bool]Verdict{true: Pass, false: Unknown}[c.want == ""]; got.Verdict != want || !strings.Contains(got.Reason, c.want) {
+			t.Errorf("%s: %+v, want %s with %q", name, got, want, c.want)
+		}
+		if c.want == "" && !strings.HasSuffix(got.Looked, "#1 (pause all); 4 ok before and 4 after") {
+			t.Errorf("%s: %s", name, got.Looked)
+		}
+	}
+}
+
+func TestASkippedFaultIsNoWindow(t *testing.T) {
+	windows, ops, elections := honest()
+	windows[1].Evidence = Evidence{Outcome: Skipped, Says: "no member leads"}
+	if c := notVacuous(2, windows, ops, elections); !strings.HasPrefix(c.Looked, "1 fault window with 4 ok") {
+		t.Errorf("%+v", c)
+	}
+	if c := faultsProven(windows); c.Looked != "probes before, during and after 1 fault, 1 skipped" || c.Verdict != Unknown {
+		t.Errorf("%+v", c)
+	}
+}
+
+// An injection can take long: what it causes comes while it goes on, but whoever is served then is not served in
+// spite of the fault.
+func TestElectionsCountFromTheIntentAndServiceFromWhenTheFaultIsInForce(t *testing.T) {
+	windows, ops, elections := honest()
+	windows[0].InForce = 12 * time.Second // n2 was elected at 11 s
+	if c := notVacuous(2, windows, ops, elections); c.Verdict != Pass {
 		t.Error(c)
+	}
+	windows[0].InForce = 16 * time.Second // all was served at 15 s
+	if c := notVacuous(2, windows, ops, elections); c.Verdict != Unknown || !strings.Contains(c.Reason, "no ok of get") {
+		t.Error(c)
+	}
+}
+
+func TestMembersThatAreCutOffTogetherMayBeTheMajority(t *testing.T) {
+	for _, c := range []struct {
+		kind        Kind
+		nodes       string
+		hit, quorum bool // n1 leads five
+	}{
+		{Partition, "n1", true, true}, {Partition, "n1 n2", true, true}, {Partition, "n2 n3", false, true},
+		{Partition, "n1 n2 n3", false, true}, {Partition, "n2 n3 n4", true, true},
+		{Pause, "n1 n2", true, true}, {Pause, "n1 n2 n3", true, false}, {Crash, "n2 n3 n4", false, false},
+	} {
+		w := Window{What: Fault{Kind: c.kind}, Nodes: strings.Fields(c.nodes), Members: 5, Leader: "n1"}
+		if w.HitLeader() != c.hit || w.quorum() != c.quorum {
+			t.Errorf("%s %s: hit %v, quorum %v", c.kind, c.nodes, w.HitLeader(), w.quorum())
+		}
 	}
 }
 

@@ -14,27 +14,30 @@ type About struct {
 	Argv     []string          `json:"argv"`
 	Again    string            `json:"again"` // the command that runs it again
 	Versions map[string]string `json:"versions"`
+	Tested   map[string]string `json:"tested,omitempty"` // the program of the members: the hash of a file, the id of an image
 	Options  map[string]any    `json:"options"`
 }
 
 // summary is run.json.
 type summary struct {
-	Verdict     Verdict       `json:"verdict"`
-	ExitCode    int           `json:"exit_code"`
-	Reason      string        `json:"reason"`
-	Interrupted bool          `json:"interrupted,omitempty"`
-	Scenario    string        `json:"scenario"`
-	Seed        uint64        `json:"seed"`
-	Started     time.Time     `json:"started"`
-	World       string        `json:"world,omitempty"` // there is none where the cluster did not start
-	System      string        `json:"system"`
-	Members     []string      `json:"members,omitempty"`
-	Schedule    []string      `json:"schedule"` // as drawn from the seed
-	Took        time.Duration `json:"took_ns"`
-	Served      Served        `json:"served"`
-	Elections   int           `json:"elections"`
-	Dropped     uint64        `json:"packets_dropped"`
-	Leaderless  time.Duration `json:"without_leader_ns"`
+	Verdict     Verdict   `json:"verdict"`
+	ExitCode    int       `json:"exit_code"`
+	Reason      string    `json:"reason"`
+	Interrupted bool      `json:"interrupted,omitempty"`
+	Scenario    string    `json:"scenario"`
+	Seed        uint64    `json:"seed"`
+	Started     time.Time `json:"started"`
+	World       string    `json:"world,omitempty"` // there is none where the cluster did not start
+	System      string    `json:"system"`
+	Members     []string  `json:"members,omitempty"`
+	// Claims are what the members said of themselves when they were ready; Tested is what the lab knows.
+	Claims     map[string]string `json:"member_versions,omitempty"`
+	Schedule   []string          `json:"schedule"` // as drawn from the seed
+	Took       time.Duration     `json:"took_ns"`
+	Served     Served            `json:"served"`
+	Elections  int               `json:"elections"`
+	Dropped    uint64            `json:"packets_dropped"`
+	Leaderless time.Duration     `json:"without_leader_ns"`
 	About
 
 	Counts  linearizability.Counts `json:"operations"`
@@ -50,7 +53,7 @@ func (x Experiment) WriteReport(r Result, about About) error {
 		Started: time.Now().Add(-r.Took).UTC().Truncate(time.Second), System: x.System.Name(),
 		Schedule: strings.Split(strings.TrimSpace(x.Schedule.String()), "\n"),
 		Took:     r.Took, Served: r.Served, Elections: len(r.Observed.Elections), Dropped: r.Dropped(),
-		Leaderless: r.Leaderless, About: about, Counts: r.Counts, Windows: r.Windows,
+		Leaderless: r.Leaderless, About: about, Claims: r.Claims, Counts: r.Counts, Windows: r.Windows,
 	}
 	if x.Cluster != nil {
 		s.World, s.Members = x.Cluster.World(), members(x.Cluster)
@@ -90,20 +93,24 @@ func (r Result) Reason() string {
 	case len(why) > 0:
 		return strings.Join(why, " · ")
 	case r.Verdict == Pass:
-		return fmt.Sprintf("%d keys linearizable over %s operations, %d faults proven, all members agree",
-			r.Keys, thousands(r.Counts.Operations), len(r.Windows))
+		return fmt.Sprintf("%s linearizable over %s, %s proven, all members agree",
+			Counted(r.Keys, "key"), Counted(r.Counts.Operations, "operation"), Counted(len(r.Windows), "fault"))
 	}
 	return "nothing was judged"
 }
 
 // Lines is the end of the terminal output: counts, then each checker with what it looked at.
 func (r Result) Lines() []string {
+	elections, leaderless := fmt.Sprint(len(r.Observed.Elections)), short(r.Leaderless).String()
+	if r.Untold { // none was seen, because nobody could look
+		elections, leaderless = "unknown", "unknown"
+	}
 	lines := []string{fmt.Sprintf(
 		"ops %s  ok %s  failed %s  unknown %s   p50 %v  p99 %v   longest gap %v",
 		thousands(r.Counts.Operations), thousands(r.Counts.OK), thousands(r.Counts.Failed), thousands(r.Counts.Unknown),
 		short(r.Served.Median), short(r.Served.P99), short(r.Served.LongestGap)),
-		fmt.Sprintf("elections %d   dropped by the rules %s %s   without a leader %v   took %v",
-			len(r.Observed.Elections), thousands(r.Dropped()), r.Unit, short(r.Leaderless), short(r.Took)),
+		fmt.Sprintf("elections %s   dropped by the rules %s %s   without a leader %s   took %v",
+			elections, thousands(r.Dropped()), r.Unit, leaderless, short(r.Took)),
 	}
 	width := 0
 	for _, c := range r.Checks {
@@ -115,6 +122,10 @@ func (r Result) Lines() []string {
 	}
 	for _, drawing := range r.Drawings {
 		lines = append(lines, "drawn "+drawing)
+	}
+	if r.Undrawn > 0 {
+		lines = append(lines, fmt.Sprintf("drawn are the first %d failing keys only; check.json names %d more",
+			len(r.Drawings), r.Undrawn))
 	}
 	return lines
 }
@@ -129,6 +140,10 @@ func word(v Verdict) string {
 func (r Result) faultLines() []string {
 	var lines []string
 	for _, w := range r.Windows {
+		if w.Evidence.Outcome == Skipped {
+			lines = append(lines, fmt.Sprintf("%6.1fs  fault #%d %s skipped: %s", w.From.Seconds(), w.Fault, w.What, w.Evidence.Says))
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("%6.1fs  fault #%d %s: %s%s for %v: %s: %s", w.From.Seconds(), w.Fault, w.What,
 			names(w.Nodes), led(w), short(w.To-w.From), w.Evidence.Outcome, w.Evidence.Says))
 	}

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,6 +14,27 @@ type Scenario struct {
 	Name  string
 	Shows string // one sentence for `raftlab list`
 	steps []step
+	Load  Load // zero fields: what a run has without it
+}
+
+// Load says who asks while things break. Some mistakes show only to many clients, or to clients that go on asking the
+// member that is broken.
+type Load struct {
+	Clients int     `json:"clients"`
+	Keys    int     `json:"keys"` // in use at a time
+	Rate    float64 `json:"rate"` // operations per second over all clients
+	// AtLeader is how many of the clients ask the member that leads, and the leader that was hit while it is hit.
+	AtLeader int `json:"at_leader"`
+}
+
+// DefaultLoad is what a run has where nothing else is said.
+var DefaultLoad = Load{Clients: 10, Keys: 10, Rate: 100}
+
+// Or fills in what l leaves open.
+func (l Load) Or(other Load) Load {
+	l.Clients, l.Keys = cmp.Or(l.Clients, other.Clients), cmp.Or(l.Keys, other.Keys)
+	l.Rate, l.AtLeader = cmp.Or(l.Rate, other.Rate), cmp.Or(l.AtLeader, other.AtLeader)
+	return l
 }
 
 // step is a fault that lasts from shortest up to longest, drawn from the seed.
@@ -28,6 +50,10 @@ var (
 	cutLeader      = step{Fault{Partition, Leader}, 4 * time.Second, 5 * time.Second}
 	killLeader     = step{Fault{Crash, Leader}, 3 * time.Second, 4 * time.Second}
 	pauseFollower  = step{Fault{Pause, Follower}, 2 * time.Second, 3 * time.Second}
+	cutMinority    = step{Fault{Partition, LeaderMinority}, 4 * time.Second, 5 * time.Second}
+	cutBusyLeader  = step{Fault{Partition, Leader}, 2500 * time.Millisecond, 3 * time.Second}
+	pauseLeader    = step{Fault{Pause, Leader}, 2500 * time.Millisecond, 3500 * time.Millisecond}
+	killAll        = step{Fault{Crash, All}, 500 * time.Millisecond, time.Second}
 	quietShortest  = 1500 * time.Millisecond
 	quietLongest   = 2500 * time.Millisecond
 	durationsRound = 10 * time.Millisecond
@@ -35,11 +61,18 @@ var (
 
 // Scenarios are the ones that ship, in the order in which `raftlab list` prints them.
 var Scenarios = []Scenario{
-	{"default", "isolate the leader, heal; kill the leader, restart; pause a follower, resume",
-		[]step{cutLeader, killLeader, pauseFollower}},
-	{"partition-leader", "cut the leader from its peers but not from its clients, twice", []step{cutLeader, cutLeader}},
-	{"kill-leader", "SIGKILL the leader and start it again, twice", []step{killLeader, killLeader}},
-	{"pause-follower", "stop a follower for longer than an election time-out, twice", []step{pauseFollower, pauseFollower}},
+	{Name: "default", Shows: "isolate the leader, heal; kill the leader, restart; pause a follower, resume",
+		steps: []step{cutLeader, killLeader, pauseFollower}},
+	{Name: "partition-leader", Shows: "cut the leader from its peers but not from its many clients, five times",
+		steps: []step{cutBusyLeader, cutBusyLeader, cutBusyLeader, cutBusyLeader, cutBusyLeader},
+		Load:  Load{Clients: 32, Keys: 16, Rate: 600, AtLeader: 20}},
+	{Name: "partition-minority", Shows: "cut the leader with one more from the other three, twice", steps: []step{cutMinority, cutMinority}},
+	{Name: "kill-leader", Shows: "SIGKILL the leader and start it again, twice", steps: []step{killLeader, killLeader}},
+	{Name: "kill-all", Shows: "SIGKILL every member at once and start all again, twice", steps: []step{killAll, killAll}},
+	{Name: "pause-leader", Shows: "stop the leader while clients go on asking it, until others have elected another; four times",
+		steps: []step{pauseLeader, pauseLeader, pauseLeader, pauseLeader},
+		Load:  Load{Clients: 24, Keys: 8, Rate: 240, AtLeader: 14}},
+	{Name: "pause-follower", Shows: "stop a follower for longer than an election time-out, twice", steps: []step{pauseFollower, pauseFollower}},
 }
 
 // ErrScenario is returned for a name that no scenario has.

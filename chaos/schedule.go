@@ -57,7 +57,7 @@ func (s Schedule) Validate() error {
 	free := time.Duration(0)
 	for i, e := range s.Events {
 		if err := e.validate(free); err != nil {
-			return fmt.Errorf("%w: event %d (%s): %w", ErrSchedule, i+1, e, err)
+			return fmt.Errorf("%w: event %d (%s): %w", ErrSchedule, i+1, e, within{err})
 		}
 		free = e.At + e.For
 	}
@@ -81,6 +81,26 @@ func (e Event) validate(free time.Duration) error {
 	return nil
 }
 
+// Fits says whether every event can pick somebody among these members, whoever leads: a fault that can hit nobody
+// is to be found before anything is started.
+func (s Schedule) Fits(members []string) error {
+	if len(members) == 0 {
+		return fmt.Errorf("%w: there is no member", ErrSchedule)
+	}
+	for i, e := range s.Events {
+		if _, err := e.Fault.Target.Resolve(View{Members: members, Leader: members[0]}, Random(s.Seed, targetStream)); err != nil {
+			return fmt.Errorf("%w: event %d (%s): %w", ErrSchedule, i+1, e, within{err})
+		}
+	}
+	return nil
+}
+
+// within is an error of this package inside another one: the prefix that both have is said once.
+type within struct{ error }
+
+func (w within) Error() string { return strings.TrimPrefix(w.error.Error(), "chaos: ") }
+func (w within) Unwrap() error { return w.error }
+
 // ParseSchedule reads what String prints. Empty lines and lines that begin with # are ignored.
 func ParseSchedule(r io.Reader) (Schedule, error) {
 	var s Schedule
@@ -96,7 +116,7 @@ func ParseSchedule(r io.Reader) (Schedule, error) {
 		}
 		seen[words[0]] = number
 		if err := s.parseLine(words); err != nil {
-			return s, fmt.Errorf("%w: line %d: %w", ErrSchedule, number, err)
+			return s, fmt.Errorf("%w: line %d: %w", ErrSchedule, number, within{err})
 		}
 	}
 	if err := lines.Err(); err != nil {

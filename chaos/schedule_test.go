@@ -65,7 +65,7 @@ func TestTheDefaultScenarioCutsTheLeaderKillsTheLeaderAndPausesAFollower(t *test
 
 func TestAnUnknownScenarioNamesTheKnownOnes(t *testing.T) {
 	_, err := FindScenario("defualt")
-	if !errors.Is(err, ErrScenario) || !strings.Contains(err.Error(), "default, partition-leader, kill-leader, pause-follower") {
+	if !errors.Is(err, ErrScenario) || !strings.Contains(err.Error(), "default, partition-leader, partition-minority, kill-leader, kill-all, pause-leader, pause-follower") {
 		t.Error(err)
 	}
 }
@@ -78,8 +78,8 @@ func TestABadScheduleIsRefusedWithItsLineAndTheRule(t *testing.T) {
 		"seed -1\nend 1s":        `line 1: seed "-1" is not a whole number`,
 		"seed 1\nseed 2\nend 1s": "line 2: seed is on line 1 already",
 		"seed 1\nend 5s":         "no fault",
-		"seed 1\nat 1s kill leader for 2s\nend 5s":                       `line 2: chaos: fault "kill" is not known; use partition, crash, pause`,
-		"seed 1\n\n# x\nat 1s crash leadr for 2s\nend 5s":                `line 4: chaos: target "leadr" is not known; use one, minority`,
+		"seed 1\nat 1s kill leader for 2s\nend 5s":                       `chaos: schedule: line 2: fault "kill" is not known; use partition, crash, pause`,
+		"seed 1\n\n# x\nat 1s crash leadr for 2s\nend 5s":                `line 4: target "leadr" is not known; use one, minority`,
 		"seed 1\nat 1 crash leader for 2s\nend 5s":                       `line 2: "1" is not a time`,
 		"seed 1\nat 1s crash leader for -2s\nend 5s":                     `line 2: "-2s" is not a time`,
 		"seed 1\nat 1s crash leader for 0s\nend 5s":                      "event 1 (at 1s crash leader for 0s): it must last longer",
@@ -91,5 +91,24 @@ func TestABadScheduleIsRefusedWithItsLineAndTheRule(t *testing.T) {
 		if !errors.Is(err, ErrSchedule) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v; want %q", text, err, want)
 		}
+	}
+}
+
+func TestAScheduleForOtherMembersDoesNotFit(t *testing.T) {
+	s, err := ParseSchedule(strings.NewReader("seed 1\nat 1s crash follower for 1s\nat 3s pause n2,n9 for 1s\nend 5s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Fits([]string{"n1", "n2", "n3"})
+	const want = "chaos: schedule: event 2 (at 3s pause n2,n9 for 1s): target n2,n9: there is no member n9 among n1 n2 n3"
+	if !errors.Is(err, ErrSchedule) || !errors.Is(err, ErrTarget) || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
+	s.Events = s.Events[:1]
+	if err := s.Fits([]string{"n1", "n2", "n3"}); err != nil {
+		t.Error(err)
+	}
+	if err := s.Fits([]string{"n1"}); err == nil {
+		t.Error("one member has no follower")
 	}
 }

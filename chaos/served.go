@@ -9,7 +9,8 @@ import (
 	"raftlab/linearizability"
 )
 
-// Served says how well clients were served, from the history alone.
+// Served says how well the clients of the load were served, from the history alone. The lab's final reads, and its
+// own pause before them, are no service.
 type Served struct {
 	Median     time.Duration `json:"p50_ns"` // of the operations that were ok
 	P99        time.Duration `json:"p99_ns"`
@@ -19,7 +20,12 @@ type Served struct {
 
 func served(ops []linearizability.Operation) Served {
 	var took, answered []time.Duration
+	var last time.Duration // when the load was last heard of: who is not served until then is in a gap
 	for _, op := range ops {
+		if op.Phase == harness.FinalReads {
+			continue
+		}
+		last = max(last, op.Call, op.Return)
 		if op.Outcome == linearizability.OK {
 			took = append(took, op.Return-op.Call)
 			answered = append(answered, op.Return)
@@ -31,6 +37,7 @@ func served(ops []linearizability.Operation) Served {
 	}
 	slices.Sort(took)
 	slices.Sort(answered)
+	answered = append(answered, last)
 	s.Median, s.P99 = took[len(took)/2], took[len(took)*99/100]
 	for i := 1; i < len(answered); i++ {
 		if gap := answered[i] - answered[i-1]; gap > s.LongestGap {

@@ -31,6 +31,26 @@ func TestTheLongestGapIsTheTimeInWhichNobodyWasServed(t *testing.T) {
 	}
 }
 
+// Between the load and the final reads the lab waits for the members to agree: nobody asked, so nobody was kept waiting.
+func TestTheLabsOwnPauseIsNoGapAndSilenceAtTheEndIsOne(t *testing.T) {
+	op := func(phase string, call, ret time.Duration, outcome linearizability.Outcome) (o linearizability.Operation) {
+		o = linearizability.Operation{Phase: phase, Call: call * time.Second, Return: ret * time.Second}
+		o.Outcome = outcome
+		return o
+	}
+	ops := []linearizability.Operation{
+		op("healed", 1, 2, linearizability.OK), op("healed", 3, 4, linearizability.OK),
+		op(harness.FinalReads, 34, 35, linearizability.OK),
+	}
+	if s := served(ops); s.LongestGap != 2*time.Second || s.P99 != time.Second {
+		t.Errorf("%+v", s)
+	}
+	ops = append(ops, op("healed", 5, 11, linearizability.Unknown))
+	if s := served(ops); s.LongestGap != 7*time.Second || s.GapFrom != 4*time.Second {
+		t.Errorf("nobody was served from 4 s to the end of the load at 11 s: %+v", s)
+	}
+}
+
 // The monitor sees no gap while the old leader, cut off, still calls itself one.
 func TestTimeWithoutALeaderCountsFromTheFaultThatTookIt(t *testing.T) {
 	windows, _, elections := honest() // n1 is cut off at 10 s, n2 elected at 11 s; a follower is paused at 30 s

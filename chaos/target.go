@@ -19,11 +19,13 @@ const (
 	Majority Target = "majority" // the fewest members that leave none
 	Leader   Target = "leader"   // who leads at injection
 	Follower Target = "follower" // any one member that does not lead
-	All      Target = "all"      // every member
+	// LeaderMinority is the leader with one more, where five or more leave a majority; of three, the leader alone.
+	LeaderMinority Target = "leader-minority"
+	All            Target = "all" // every member
 )
 
 // Targets are the words that ParseTarget knows.
-var Targets = []Target{One, Minority, Majority, Leader, Follower, All}
+var Targets = []Target{One, Minority, Majority, Leader, Follower, LeaderMinority, All}
 
 // ErrTarget is wrapped by every error about a target: a word that nobody knows, or one that picks nobody.
 var ErrTarget = errors.New("chaos: target")
@@ -52,6 +54,15 @@ func ParseTarget(s string) (Target, error) {
 type View struct {
 	Members []string
 	Leader  string
+	// Untold is why nobody can tell who leads, where the System is no harness.Inspector; empty where it can be told.
+	Untold string
+}
+
+func (v View) noLeader() string {
+	if v.Untold != "" {
+		return "nobody can tell who leads: " + v.Untold
+	}
+	return "no member leads"
 }
 
 // Resolve names the members that t means now, in the order of v.Members. It never answers with nobody: a
@@ -69,12 +80,14 @@ func (t Target) Resolve(v View, rng *rand.Rand) ([]string, error) {
 		return pick(t, v.Members, n, rng)
 	case Leader:
 		if v.Leader == "" {
-			return nil, fmt.Errorf("%w %s: no member leads", ErrTarget, t)
+			return nil, fmt.Errorf("%w %s: %s", ErrTarget, t, v.noLeader())
 		}
 		return []string{v.Leader}, nil
+	case LeaderMinority:
+		return leaderMinority(v, rng)
 	case Follower:
 		if v.Leader == "" {
-			return nil, fmt.Errorf("%w %s: no member leads, so nobody follows", ErrTarget, t)
+			return nil, fmt.Errorf("%w %s: %s, so it is not known who follows", ErrTarget, t, v.noLeader())
 		}
 		followers := slices.DeleteFunc(slices.Clone(v.Members), func(m string) bool { return m == v.Leader })
 		return pick(t, followers, 1, rng)
@@ -86,6 +99,19 @@ func (t Target) Resolve(v View, rng *rand.Rand) ([]string, error) {
 		}
 	}
 	return inOrder(v.Members, names), nil
+}
+
+// leaderMinority takes as many of the others with the leader as leave a majority, at most one.
+func leaderMinority(v View, rng *rand.Rand) ([]string, error) {
+	if v.Leader == "" {
+		return nil, fmt.Errorf("%w %s: %s", ErrTarget, LeaderMinority, v.noLeader())
+	}
+	others := slices.DeleteFunc(slices.Clone(v.Members), func(m string) bool { return m == v.Leader })
+	chosen := []string{v.Leader}
+	if (len(v.Members)-1)/2 > 1 {
+		chosen = append(chosen, others[rng.IntN(len(others))])
+	}
+	return inOrder(v.Members, chosen), nil
 }
 
 func pick(t Target, from []string, count int, rng *rand.Rand) ([]string, error) {

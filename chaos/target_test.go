@@ -63,6 +63,23 @@ func TestATargetThatPicksNobodyIsAnError(t *testing.T) {
 	}
 }
 
+// "No member leads" would be a claim about the store that nobody could check.
+func TestWithoutAnInspectorNobodyCanTellWhoLeads(t *testing.T) {
+	v := view(3, 0)
+	for _, target := range []Target{Leader, Follower} {
+		_, err := target.Resolve(v, Random(1, targetStream))
+		if err == nil || !strings.Contains(err.Error(), "no member leads") {
+			t.Errorf("%s: %v", target, err)
+		}
+		v := v
+		v.Untold = "kvd does not tell"
+		_, err = target.Resolve(v, Random(1, targetStream))
+		if err == nil || !strings.Contains(err.Error(), "nobody can tell who leads: kvd does not tell") || strings.Contains(err.Error(), "no member leads") {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+}
+
 func TestAFollowerIsDrawnFromTheSeed(t *testing.T) {
 	hit := make(map[string]bool)
 	for seed := range uint64(100) {
@@ -83,8 +100,8 @@ func TestAMisspeltFaultOrTargetIsAnErrorThatNamesTheKnownOnes(t *testing.T) {
 		{"kil", "leader", "partition, crash, pause"},
 		{"strobe_skews", "leader", "partition, crash, pause"},
 		{"", "leader", "partition, crash, pause"},
-		{"crash", "leadr", "one, minority, majority, leader, follower, all"},
-		{"crash", "", "one, minority, majority, leader, follower, all"},
+		{"crash", "leadr", "one, minority, majority, leader, follower, leader-minority, all"},
+		{"crash", "", "one, minority, majority, leader, follower, leader-minority, all"},
 		{"crash", "n1,n1", "twice"},
 		{"crash", "n1, n2", "one, minority"},
 		{"crash", "n0", "one, minority"},

@@ -88,3 +88,11 @@ func thousands[N ~int | ~int64 | ~uint64](n N) string {
 	}
 	return b.String()
 }
+
+// Counted prints 1 fault, 2 faults, 2,000 faults.
+func Counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return thousands(n) + " " + noun + "s"
+}

@@ -19,20 +19,38 @@ const (
 	inspectTimeout = 500 * time.Millisecond
 )
 
-// await asks until done returns true or ctx ends; why says in the error what was still missing.
-func await(ctx context.Context, what string, done func(context.Context) (ok bool, why string)) error {
+// missed is an ErrNotInTime. It begins with the true cause: what ended the wait, if that was more than its deadline,
+// else what was still missing when it came.
+type missed struct {
+	what, why string
+	cause     error
+}
+
+func (m missed) Error() string {
+	why := m.why
+	if !errors.Is(m.cause, context.DeadlineExceeded) {
+		why = m.cause.Error()
+	}
+	return fmt.Sprintf("%s (%v: %s)", why, ErrNotInTime, m.what)
+}
+
+func (m missed) Unwrap() []error { return []error{ErrNotInTime, m.cause} }
+
+// await asks until done returns true or ctx ends; why says in the error what was still missing. An error of done
+// ends the wait at once: it is for what no patience changes.
+func await(ctx context.Context, what string, done func(context.Context) (ok bool, why string, err error)) error {
 	var why string
 	for {
-		ok, reason := done(ctx)
-		if ok {
-			return nil
+		ok, reason, err := done(ctx)
+		if ok || err != nil {
+			return err
 		}
 		if ctx.Err() == nil || why == "" { // once ctx has ended every question fails: keep the better reason
 			why = reason
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %s: %s (%w)", ErrNotInTime, what, why, context.Cause(ctx))
+			return missed{what: what, why: why, cause: context.Cause(ctx)}
 		case <-time.After(awaitInterval):
 		}
 	}
@@ -44,7 +62,7 @@ func AwaitReady(ctx context.Context, c Cluster, s System, nodes ...string) error
 	if len(nodes) == 0 {
 		nodes = Names(c)
 	}
-	return await(ctx, "members ready", func(ctx context.Context) (bool, string) {
+	return await(ctx, "members ready", func(ctx context.Context) (bool, string, error) {
 		failed := each(ctx, nodes, func(ctx context.Context, node string) error {
 			endpoint, err := c.Endpoint(ctx, node)
 			if err != nil {
@@ -52,20 +70,17 @@ func AwaitReady(ctx context.Context, c Cluster, s System, nodes ...string) error
 			}
 			return s.Ready(ctx, endpoint)
 		})
-		return len(failed) == 0, describe(failed)
+		return len(failed) == 0, describe(failed), nil
 	})
 }
 
 // AwaitLeader returns the member that calls itself leader in the highest term that any member names, once a
-// majority of those asked follow it.
+// majority of those asked follow it. The error is ErrUnsupported, at once, where the System is no Inspector.
 func AwaitLeader(ctx context.Context, c Cluster, s System) (node string, status Status, err error) {
-	err = await(ctx, "a leader that a majority follows", func(ctx context.Context) (bool, string) {
-		statuses, failed, inspectErr := InspectAll(ctx, c, s)
-		if inspectErr != nil {
-			return false, inspectErr.Error()
-		}
+	err = await(ctx, "a leader that a majority follows", func(ctx context.Context) (bool, string, error) {
+		statuses, failed, err := InspectAll(ctx, c, s)
 		node, status = leaderOf(c, statuses)
-		return node != "", describeStatuses(statuses, failed)
+		return node != "", describeStatuses(statuses, failed), err
 	})
 	if err != nil {
 		return "", Status{}, err
@@ -95,16 +110,15 @@ func leaderOf(c Cluster, statuses map[string]Status) (string, Status) {
 }
 
 // AwaitConverged returns when every member answers and all report the same applied index, the same hash of
-// the state there, and nothing committed beyond it. A time-out is a failure of liveness, or members that differ.
+// the state there, and nothing committed beyond it. A time-out is a failure of liveness, or members that differ. The
+// error is ErrUnsupported, at once, where the System is no Inspector: then nobody can compare members.
 func AwaitConverged(ctx context.Context, c Cluster, s System) (map[string]Status, error) {
 	var statuses map[string]Status
-	err := await(ctx, "members converged", func(ctx context.Context) (bool, string) {
+	err := await(ctx, "members converged", func(ctx context.Context) (bool, string, error) {
 		var failed map[string]error
 		var err error
-		if statuses, failed, err = InspectAll(ctx, c, s); err != nil {
-			return false, err.Error()
-		}
-		return len(failed) == 0 && converged(statuses), describeStatuses(statuses, failed)
+		statuses, failed, err = InspectAll(ctx, c, s)
+		return err == nil && len(failed) == 0 && converged(statuses), describeStatuses(statuses, failed), err
 	})
 	return statuses, err
 }

@@ -10,7 +10,7 @@ import (
 type Client interface {
 	// Do makes exactly one attempt on the wire, without retries, and says what may be concluded from it.
 	// Failed must be certain: an error that may come after the write was sent is Unknown. Of op it reads
-	// Kind, Key, Value, Expect and ID.
+	// Kind, Key, Value, Expect and ID. Where a reply can mean only a bug of the member, the result may say so in Bug.
 	Do(ctx context.Context, op linearizability.Operation) linearizability.Result
 	Close() error
 }

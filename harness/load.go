@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +28,12 @@ type LoadConfig struct {
 	Timeout  time.Duration // of one operation, default 1 s; then its outcome is Unknown
 	Workload Workload      // required
 	Recorder Recorder      // required
+
+	// Aim names the member that the first Aimed clients ask next, empty where they are to go on as the others do. A
+	// client library that knows the leader asks it first, and again while it is silent; whoever looks for stale reads
+	// and writes of unknown fate wants as many of these as it can get.
+	Aim   func() string
+	Aimed int
 }
 
 func (c *LoadConfig) defaults() error {
@@ -40,6 +47,8 @@ func (c *LoadConfig) defaults() error {
 		c.Timeout = time.Second
 	}
 	switch {
+	case c.Aimed > 0 && c.Aim == nil || c.Aimed < 0 || c.Aimed > c.Clients:
+		return fmt.Errorf("harness: load: %d of %d clients cannot be aimed", c.Aimed, c.Clients)
 	case c.Clients < 0 || c.Rate < 0 || c.Timeout < 0:
 		return fmt.Errorf("harness: load: clients %d, rate %g and timeout %s must not be negative", c.Clients, c.Rate, c.Timeout)
 	case c.Workload == nil:
@@ -120,18 +129,19 @@ type worker struct {
 	id      int
 	at      int // index in load.nodes
 	roams   bool
+	aimed   bool
 	rand    *rand.Rand
 	clients []Client // one per member, all dialled at the start where the worker roams, else only its own
 }
 
 func newWorker(l *Load, c Cluster, s System, id int) (*worker, error) {
 	w := &worker{
-		load: l, id: id, at: id / 2 % len(l.nodes), roams: id%2 == 1,
+		load: l, id: id, at: id / 2 % len(l.nodes), roams: id%2 == 1, aimed: id < l.config.Aimed,
 		rand:    rand.New(rand.NewPCG(l.config.Seed, uint64(id))),
 		clients: make([]Client, len(l.nodes)),
 	}
 	for i, node := range l.nodes {
-		if i != w.at && !w.roams {
+		if i != w.at && !w.roams && !w.aimed {
 			continue
 		}
 		client, err := s.Dial(node, func(ctx context.Context) (string, error) { return c.Endpoint(ctx, node) })
@@ -183,6 +193,7 @@ func (w *worker) once(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
+	w.aim()
 	op.Client, op.Node, op.Phase = w.id, w.load.nodes[w.at], w.load.tally.phase()
 	op, err := attempt(ctx, w.load.config.Recorder, w.clients[w.at], op, w.load.config.Timeout)
 	w.load.config.Workload.Observe(op)
@@ -194,6 +205,15 @@ func (w *worker) once(ctx context.Context) error {
 		w.at = (w.at + 1) % len(w.load.nodes)
 	}
 	return nil
+}
+
+func (w *worker) aim() {
+	if !w.aimed {
+		return
+	}
+	if at := slices.Index(w.load.nodes, w.load.config.Aim()); at >= 0 {
+		w.at = at
+	}
 }
 
 // attempt records the call, sends it once, and records what came back. The error is the recorder's.
@@ -211,13 +231,16 @@ func attempt(ctx context.Context, rec Recorder, c Client, op linearizability.Ope
 	return op, nil
 }
 
+// FinalReads is the phase of the operations of ReadAll.
+const FinalReads = "final reads"
+
 // ReadAll reads every key on every member, each until it has an answer or ctx ends: the final reads, after all
 // faults are healed. Every attempt is recorded as an operation of its own, with client numbers from firstClient on,
 // one per member, which must not be those of a load. What has no answer is named in the error.
 func ReadAll(ctx context.Context, c Cluster, s System, rec Recorder, keys []string, firstClient int, timeout time.Duration) (Counts, error) {
 	nodes := Names(c)
 	counts := newTally(0)
-	counts.enter("final reads")
+	counts.enter(FinalReads)
 	errs := make([]error, len(nodes))
 	var wg sync.WaitGroup
 	for i, node := range nodes {
@@ -253,7 +276,7 @@ func readUntilOK(ctx context.Context, rec Recorder, c Client, op linearizability
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: final read of %s on %s: %s", ErrNotInTime, op.Key, op.Node, done.Error)
+			return missed{what: fmt.Sprintf("final read of %s on %s", op.Key, op.Node), why: done.Error, cause: context.Cause(ctx)}
 		case <-time.After(awaitInterval):
 		}
 	}

@@ -141,6 +141,16 @@ func (m *Monitor) Stop() Observed {
 	return m.Observed()
 }
 
+// Led is the member that was seen elected last, empty where none was.
+func (m *Monitor) Led() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.seen.Elections) == 0 {
+		return ""
+	}
+	return m.seen.Elections[len(m.seen.Elections)-1].Node
+}
+
 // Observed returns what was seen so far. An interval without a leader that still lasts has no To, and counts
 // up to now in Without.
 func (m *Monitor) Observed() Observed {

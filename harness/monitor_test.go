@@ -203,3 +203,37 @@ func TestAwaitLeaderWantsAMajority(t *testing.T) {
 		t.Fatalf("%s %+v %v", node, status, err)
 	}
 }
+
+// mute is a store that cannot be asked: scripted without its Inspect.
+type mute struct{ harness.System }
+
+func TestWithoutAnInspectorNobodyIsAwaited(t *testing.T) {
+	s := newScripted("n1", "n2")
+	began := time.Now()
+	if _, err := harness.AwaitConverged(withDeadline(t, 15*time.Second), s, mute{s}); !errors.Is(err, harness.ErrUnsupported) || errors.Is(err, harness.ErrNotInTime) {
+		t.Errorf("converged: %v", err)
+	}
+	if _, _, err := harness.AwaitLeader(withDeadline(t, 15*time.Second), s, mute{s}); !errors.Is(err, harness.ErrUnsupported) {
+		t.Errorf("leader: %v", err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %v to say so", took)
+	}
+}
+
+// What ended the wait comes first; that something was awaited is only where it was noticed.
+func TestAVainWaitBeginsWithItsTrueCause(t *testing.T) {
+	s := newScripted("n1", "n2")
+	s.say("n2", nil)
+	_, err := harness.AwaitConverged(withDeadline(t, 120*time.Millisecond), s, s)
+	if err == nil || !strings.HasPrefix(err.Error(), "n1: ") || !strings.HasSuffix(err.Error(), "n2: no answer (harness: did not happen in time: members converged)") {
+		t.Errorf("%v", err)
+	}
+	burnt := errors.New("n1 ended with code 7")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(burnt)
+	_, err = harness.AwaitConverged(ctx, s, s)
+	if !errors.Is(err, burnt) || !errors.Is(err, harness.ErrNotInTime) || err.Error() != "n1 ended with code 7 (harness: did not happen in time: members converged)" {
+		t.Errorf("%v", err)
+	}
+}

@@ -42,6 +42,11 @@ type Inspector interface {
 	Inspect(ctx context.Context, endpoint string) (Status, error)
 }
 
+// Versioner is a System whose members say what they were built from. Without it a report does not.
+type Versioner interface {
+	Version(ctx context.Context, endpoint string) (string, error)
+}
+
 // Status is what one member says of itself.
 type Status struct {
 	ID      string

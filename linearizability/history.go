@@ -54,6 +54,9 @@ type Result struct {
 	Term     uint64  `json:"term,omitempty"`
 	ServedBy string  `json:"served_by,omitempty"`
 	Error    string  `json:"error,omitempty"`
+	// Bug is set where the member itself called its reply the result of a bug. It changes no outcome; a lab that sees it
+	// need not look further.
+	Bug bool `json:"bug,omitempty"`
 }
 
 // Header is the first line of a history.

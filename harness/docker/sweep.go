@@ -30,6 +30,11 @@ func Sweep(ctx context.Context, runID string) ([]string, error) {
 	return removed, errors.Join(err, e.close())
 }
 
+// Leftovers removes what is left of the run, and names it. Ask it after Close: a chaos.Experiment does.
+func (c *Cluster) Leftovers(ctx context.Context) ([]string, error) {
+	return Sweep(ctx, c.options.RunID)
+}
+
 func (e *engine) sweep(ctx context.Context, runID string) ([]string, error) {
 	label := labelRun
 	if runID != "" {

@@ -332,3 +332,25 @@ func (c *Cluster) Close(context.Context) error {
 	c.parent.close()
 	return errors.Join(errs...)
 }
+
+// Leftovers names the members that have not ended. Ask it after Close: a chaos.Experiment does.
+func (c *Cluster) Leftovers(context.Context) ([]string, error) {
+	var left []string
+	for _, place := range c.places {
+		m, err := c.member(place.Name)
+		if err != nil {
+			return nil, err
+		}
+		if m.proc == nil {
+			continue // it was never started
+		}
+		p, err := m.proc.probe()
+		if err != nil {
+			return nil, err
+		}
+		if p.State != harness.Exited {
+			left = append(left, fmt.Sprintf("%s (pid %d, %s)", place.Name, p.PID, p.State))
+		}
+	}
+	return left, nil
+}

@@ -76,6 +76,22 @@ func TestCloseEndsPausedMembers(t *testing.T) {
 	}
 }
 
+func TestLeftoversAreTheMembersThatHaveNotEnded(t *testing.T) {
+	c, _ := startKVD(t, 2)
+	if err := c.Kill(t.Context(), "n2", syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := c.Leftovers(t.Context()); err != nil || len(left) != 1 || !strings.HasPrefix(left[0], "n1 (pid ") {
+		t.Errorf("before Close: %v, %v", left, err)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := c.Leftovers(t.Context()); err != nil || len(left) != 0 {
+		t.Errorf("after Close: %v, %v", left, err)
+	}
+}
+
 func TestMemberThatEndsAtOnceIsNamedWithItsLastWords(t *testing.T) {
 	system := &kvdtest.System{Binary: kvd}
 	defer system.CloseIdle()

@@ -31,6 +31,13 @@ func (o *options) inContainers(ctx context.Context, scratch string) (member, err
 		}
 	}
 	m := member{system: raftkv.New(raftkv.Options{Image: o.image}), discard: discard}
+	tested := base
+	if o.planted != nil {
+		if tested, err = docker.FindImage(ctx, o.image); err != nil {
+			return m, environment("%w", err)
+		}
+	}
+	o.tested = map[string]string{"image": o.image, "image_id": tested.ID}
 	m.start = func(ctx context.Context, dir *harness.Run, failed func(harness.Cluster)) (world, error) {
 		ctx, cancel := context.WithTimeout(ctx, startTimeout)
 		defer cancel()
@@ -40,7 +47,7 @@ func (o *options) inContainers(ctx context.Context, scratch string) (member, err
 		}
 		return world{
 			cluster:   cluster,
-			leftovers: func(ctx context.Context) ([]string, error) { return docker.Sweep(ctx, dir.ID()) },
+			leftovers: cluster.Leftovers,
 			discard:   func() error { return nil },
 		}, nil
 	}
@@ -72,21 +79,22 @@ func (o *options) mutantImage(ctx context.Context, base docker.Image, scratch st
 	return tag, nil
 }
 
-// sweepDocker removes what runs have left. Without an engine there is nothing that it could have left running.
-func sweepDocker(ctx context.Context, stdout io.Writer) error {
+// sweepDocker removes what runs have left. Without an engine nothing was looked at: what it had may be there again
+// when the engine is.
+func sweepDocker(ctx context.Context, stdout io.Writer) (looked bool, err error) {
 	removed, err := docker.Sweep(ctx, "")
 	if errors.Is(err, docker.ErrUnavailable) {
 		fmt.Fprintf(stdout, "%s: nothing of Docker's was looked at\n", oneLine(err))
-		return nil
+		return false, nil
 	}
 	for _, what := range removed {
 		fmt.Fprintf(stdout, "removed %s\n", what)
 	}
 	if err != nil {
-		return environment("%w", err)
+		return true, environment("%w", err)
 	}
 	if len(removed) == 0 {
 		fmt.Fprintln(stdout, "no container, network, volume or image of a run was left")
 	}
-	return nil
+	return true, nil
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,19 +48,18 @@ func doctorCommand(stdout io.Writer) *cobra.Command {
 func diagnose(ctx context.Context, stdout io.Writer, image, out string) error {
 	host := inContainer() // before harness/docker sets the environment for testcontainers
 	findings := append(engine(ctx, image), kernel(), fuse(), host, disk(out))
-	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "CHECK\tFOUND\tWHAT FOLLOWS\tHOW TO MEND")
+	rows := [][]string{{"CHECK", "FOUND", "WHAT FOLLOWS", "HOW TO MEND"}}
 	code := chaos.ExitPass
 	for _, f := range findings {
 		if f.mend == "" {
 			f.mend = "-"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.check, f.found, f.effect, f.mend)
+		rows = append(rows, []string{f.check, f.found, f.effect, f.mend})
 		if f.fatal {
 			code = chaos.ExitEnvironment
 		}
 	}
-	if err := table.Flush(); err != nil {
+	if err := printTable(stdout, rows); err != nil {
 		return err
 	}
 	if code != chaos.ExitPass {

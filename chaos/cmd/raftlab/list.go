@@ -43,10 +43,14 @@ func versionCommand(stdout io.Writer) *cobra.Command {
 		Short: "What this program was built from",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(stdout, "raftlab %s, %s, %s/%s\n", revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(stdout, version())
 			return err
 		},
 	}
+}
+
+func version() string {
+	return fmt.Sprintf("raftlab %s, %s, %s/%s", revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // revision is the commit that the program was built from, as far as the build recorded it.

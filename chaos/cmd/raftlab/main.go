@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"raftlab/chaos"
 )
@@ -66,6 +67,19 @@ func oneLine(err error) string {
 	return strings.Join(strings.Fields(strings.ReplaceAll(text, "\n", "; ")), " ")
 }
 
+// plain says in a sentence what pflag says with the words of strconv.
+func plain(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	want, known := map[string]string{"int": "a whole number", "float64": "a number", "bool": "true or false"}[invalid.GetFlag().Value.Type()]
+	if !known {
+		return err
+	}
+	return usage("--%s %q is not %s", invalid.GetFlag().Name, invalid.GetValue(), want)
+}
+
 func command(stdout io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "raftlab",
@@ -73,11 +87,16 @@ func command(stdout io.Writer) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
+		// Before every command.
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return notEmpty(c.Flags()) },
 		RunE: func(c *cobra.Command, _ []string) error {
 			return usage("say what to do: run, list, doctor, clean or version (raftlab --help explains)")
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Version = version()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plain(err) })
 	root.AddCommand(runCommand(stdout), listCommand(stdout), doctorCommand(stdout), cleanCommand(stdout), versionCommand(stdout))
 	return root
 }

@@ -76,6 +76,10 @@ func TestBadInputIsOneClearSentenceAndTheRightExitCode(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("seed 1\nat 1s crsh leader for 2s\nend 5s\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	n9 := filepath.Join(t.TempDir(), "n9.txt")
+	if err := os.WriteFile(n9, []byte("seed 1\nat 1s crash n9 for 2s\nend 5s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	noDocker := []string{"DOCKER_HOST=unix:///nonexistent/docker.sock"}
 	for _, c := range []struct {
 		args string
@@ -87,22 +91,33 @@ func TestBadInputIsOneClearSentenceAndTheRightExitCode(t *testing.T) {
 		{"rnu", nil, chaos.ExitUsage, `unknown command "rnu"`},
 		{"--frobnicate", nil, chaos.ExitUsage, "unknown flag: --frobnicate"},
 		{"run --frobnicate", nil, chaos.ExitUsage, "unknown flag: --frobnicate"},
-		{"run defualt", nil, chaos.ExitUsage, "use one of default, partition-leader, kill-leader, pause-follower"},
+		{"run defualt", nil, chaos.ExitUsage, "use one of default, partition-leader, "},
 		{"run default kill-leader", nil, chaos.ExitUsage, "one scenario, not 2"},
 		{"run --seed x", nil, chaos.ExitUsage, `--seed "x" is not a whole number`},
 		{"run --seed -1", nil, chaos.ExitUsage, `--seed "-1" is not a whole number`},
 		{"run --seed 99999999999999999999", nil, chaos.ExitUsage, "is not a whole number from 0 to 2^63-1"},
 		{"run --nodes 2", nil, chaos.ExitUsage, "--nodes 2 must be from 3 to 9"},
-		{"run --nodes many", nil, chaos.ExitUsage, `invalid argument "many"`},
+		{"run --nodes many", nil, chaos.ExitUsage, `--nodes "many" is not a whole number`},
 		{"run --clients 0", nil, chaos.ExitUsage, "--clients 0 must be from 1"},
 		{"run --keys 0", nil, chaos.ExitUsage, "--keys 0 must be from 1"},
 		{"run --rate 0", nil, chaos.ExitUsage, "--rate 0 must be above 0"},
 		{"run --rate NaN", nil, chaos.ExitUsage, "--rate NaN must be above 0"},
 		{"run --backend podman", nil, chaos.ExitUsage, "none of auto, docker, process"},
-		{"run --mutant locl-read", nil, chaos.ExitUsage, "use one of local-read"},
+		{"run --mutant locl-read", nil, chaos.ExitUsage, `raftlab: mutants: mutant "locl-read" is not known; use one of `},
 		{"run --mutant local-read --binary /bin/true --backend process", nil, chaos.ExitUsage, "not both"},
 		{"run --schedule /nonexistent", nil, chaos.ExitUsage, "no such file"},
-		{"run --schedule " + bad, nil, chaos.ExitUsage, `line 2: chaos: fault "crsh" is not known; use partition, crash, pause`},
+		{"run --schedule " + bad, nil, chaos.ExitUsage, `bad.txt: line 2: fault "crsh" is not known; use partition, crash, pause`},
+		{"run --schedule " + n9 + " --nodes 5", nil, chaos.ExitUsage, "event 1 (at 1s crash n9 for 2s): target n9: there is no member n9 among n1 n2 n3 n4 n5"},
+		{"run --rate fast", nil, chaos.ExitUsage, `--rate "fast" is not a number`},
+		{"run --dry-run=perhaps", nil, chaos.ExitUsage, `--dry-run "perhaps" is not true or false`},
+		{"run --seed=", nil, chaos.ExitUsage, "--seed is empty"},
+		{"run --schedule=", nil, chaos.ExitUsage, "--schedule is empty"},
+		{"run --mutant=", nil, chaos.ExitUsage, "--mutant is empty"},
+		{"clean --out=", nil, chaos.ExitUsage, "--out is empty"},
+		{"run --backend docker --binary /bin/true", nil, chaos.ExitUsage, "--binary is for process"},
+		{"run --backend process --image x", nil, chaos.ExitUsage, "--image is for docker"},
+		{"run --image x --binary /bin/true", nil, chaos.ExitUsage, "not both"},
+		{"run --image x", noDocker, chaos.ExitEnvironment, "no Docker engine answered"}, // and not: on processes, without it
 		{"run default --schedule " + bad, nil, chaos.ExitUsage, "not both"},
 		{"run --backend process --binary /nonexistent", nil, chaos.ExitEnvironment, "does not exist"},
 		{"run --backend process --binary /etc/passwd", nil, chaos.ExitEnvironment, "is not a program"},
@@ -118,6 +133,9 @@ func TestBadInputIsOneClearSentenceAndTheRightExitCode(t *testing.T) {
 			got := invoke(t, c.env, strings.Fields(c.args)...)
 			if got.code != c.code || !strings.Contains(got.stderr, c.want) {
 				t.Errorf("exit %d, stderr %q; want exit %d with %q", got.code, got.stderr, c.code, c.want)
+			}
+			if strings.Count(got.stderr, "chaos: ") > 1 || strings.Contains(got.stderr, "strconv") {
+				t.Errorf("stderr is not plain: %q", got.stderr)
 			}
 			if strings.Count(got.stderr, "\n") != 1 || strings.Contains(got.stderr+got.stdout, "goroutine ") {
 				t.Errorf("stderr is not one line: %q", got.stderr)
@@ -144,6 +162,42 @@ func TestADryRunPrintsAScheduleThatParses(t *testing.T) {
 	}
 	if again := invoke(t, nil, "run", "default", "--seed", "7", "--dry-run"); again.stdout != first.stdout {
 		t.Errorf("the same seed prints\n%s\nand\n%s", first.stdout, again.stdout)
+	}
+}
+
+// What a dry run prints on its first line must be a command that a shell can run.
+func TestADryRunNamesTheCommandThatRunsTheSchedule(t *testing.T) {
+	schedule := filepath.Join(t.TempDir(), "my schedule.txt")
+	if err := os.WriteFile(schedule, []byte("seed 4\nat 1s crash n1 for 2s\nend 5s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first := invoke(t, nil, "run", "--schedule", schedule, "--dry-run", "--out", "some where", "--binary", "/bin/raftd", "--rate", "50")
+	command, ok := strings.CutPrefix(strings.SplitN(first.stdout, "\n", 2)[0], "# ")
+	begins, ends := lab+" run --schedule '"+schedule+"' --seed 4 --nodes 5 ", " --backend process --binary /bin/raftd --out 'some where'"
+	if !ok || !strings.HasPrefix(command, begins) || !strings.HasSuffix(command, ends) || !strings.Contains(command, " --rate 50 ") {
+		t.Fatalf("got  %s\nwant %s ... %s\n%s", command, begins, ends, first.stderr)
+	}
+	again, err := exec.CommandContext(t.Context(), "sh", "-c", command+" --dry-run").Output()
+	if err != nil || string(again) != first.stdout {
+		t.Errorf("%v: %s", err, again)
+	}
+}
+
+func TestTheProgramIsNamedAsItWasCalled(t *testing.T) {
+	for called, want := range map[string]string{
+		"bin/raftlab": "bin/raftlab", "raftlab": "raftlab",
+		"/var/cache/go-build123/b001/exe/raftlab": "go run raftlab/chaos/cmd/raftlab",
+	} {
+		if got := strings.Join(program(called), " "); got != want {
+			t.Errorf("%s: %s, want %s", called, got, want)
+		}
+	}
+}
+
+func TestVersionIsAFlagToo(t *testing.T) {
+	flag, word := invoke(t, nil, "--version"), invoke(t, nil, "version")
+	if flag.code != 0 || flag.stdout != word.stdout || !strings.HasPrefix(flag.stdout, "raftlab ") {
+		t.Errorf("--version: %d %q%s, version: %q", flag.code, flag.stdout, flag.stderr, word.stdout)
 	}
 }
 

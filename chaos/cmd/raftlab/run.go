@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/signal"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -31,6 +29,7 @@ type options struct {
 	clients      int
 	keys         int
 	rate         float64
+	atLeader     int
 	backend      string
 	image        string
 	binary       string
@@ -38,6 +37,8 @@ type options struct {
 	out          string
 	dryRun       bool
 
+	given    []string          // --image, --binary and --out with their values, where they were on the command line
+	tested   map[string]string // what the members run: see chaos.About
 	schedule chaos.Schedule
 	planted  *mutants.Mutant
 }
@@ -78,11 +79,14 @@ none there, it builds one.`,
 			if len(args) == 1 {
 				o.scenario = args[0]
 			}
-			if err := o.validate(c.Flags().Changed("schedule") && len(args) == 1); err != nil {
+			if err := o.take(c.Flags()); err != nil {
+				return err
+			}
+			if err := o.validate(o.scheduleFile != "" && len(args) == 1); err != nil {
 				return err
 			}
 			if o.dryRun {
-				_, err := fmt.Fprintf(stdout, "# raftlab run %s\n%s", o.scenario, o.schedule)
+				_, err := fmt.Fprintf(stdout, "# %s\n%s", o.again(), o.schedule)
 				return err
 			}
 			return o.run(stdout)
@@ -92,9 +96,10 @@ none there, it builds one.`,
 	f.StringVar(&o.seedText, "seed", "", "draws faults, targets and workload (default: a new one, printed)")
 	f.StringVar(&o.scheduleFile, "schedule", "", "run the schedule in this file (what --dry-run prints) instead of a scenario")
 	f.IntVar(&o.nodes, "nodes", 5, "members")
-	f.IntVar(&o.clients, "clients", 10, "clients at once")
-	f.IntVar(&o.keys, "keys", 10, "keys in use at a time")
-	f.Float64Var(&o.rate, "rate", 100, "operations per second, all clients together")
+	f.IntVar(&o.clients, "clients", chaos.DefaultLoad.Clients, "clients at once (a scenario may have its own default, as for the next three)")
+	f.IntVar(&o.keys, "keys", chaos.DefaultLoad.Keys, "keys in use at a time")
+	f.Float64Var(&o.rate, "rate", chaos.DefaultLoad.Rate, "operations per second, all clients together")
+	f.IntVar(&o.atLeader, "at-leader", 0, "clients of these that ask the leader, and go on asking it while it is hit")
 	f.StringVar(&o.backend, "backend", "auto", "auto, docker or process")
 	f.StringVar(&o.image, "image", defaultImage, "image of a member, for docker")
 	f.StringVar(&o.binary, "binary", "", "raftd of a member, for process")
@@ -102,85 +107,6 @@ none there, it builds one.`,
 	f.StringVar(&o.out, "out", "runs", "directory in which the run directory is made")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the schedule and stop")
 	return c
-}
-
-// validate names the first bad option with its rule, and draws what was left open.
-func (o *options) validate(both bool) error {
-	var seed uint64 = rand.Uint64N(1_000_000)
-	if o.seedText != "" {
-		var err error
-		if seed, err = strconv.ParseUint(o.seedText, 10, 63); err != nil {
-			return usage("--seed %q is not a whole number from 0 to 2^63-1", o.seedText)
-		}
-	}
-	for _, bound := range []struct {
-		flag          string
-		value, lo, hi int
-	}{
-		{"nodes", o.nodes, nodesMin, nodesMax}, {"clients", o.clients, 1, clientsMax}, {"keys", o.keys, 1, keysMax},
-	} {
-		if bound.value < bound.lo || bound.value > bound.hi {
-			return usage("--%s %d must be from %d to %d", bound.flag, bound.value, bound.lo, bound.hi)
-		}
-	}
-	if !(o.rate > 0 && o.rate <= 100_000) {
-		return usage("--rate %v must be above 0 and at most 100000", o.rate)
-	}
-	if o.backend != "auto" && o.backend != "docker" && o.backend != "process" {
-		return usage("--backend %q is none of auto, docker, process", o.backend)
-	}
-	if both {
-		return usage("give a scenario or --schedule, not both")
-	}
-	if o.mutant != "" {
-		m, err := mutants.Find(o.mutant)
-		if err != nil {
-			return usage("--mutant: %w", err)
-		}
-		o.planted = &m
-	}
-	return o.plan(seed)
-}
-
-// plan draws the schedule from the scenario, or reads it from the file.
-func (o *options) plan(seed uint64) error {
-	if o.scheduleFile == "" {
-		scenario, err := chaos.FindScenario(o.scenario)
-		if err != nil {
-			return usage("%w", err)
-		}
-		o.schedule = scenario.Schedule(seed)
-		return nil
-	}
-	file, err := os.Open(o.scheduleFile)
-	if err != nil {
-		return usage("--schedule: %w", err)
-	}
-	defer file.Close()
-	if o.schedule, err = chaos.ParseSchedule(file); err != nil {
-		return usage("--schedule %s: %w", o.scheduleFile, err)
-	}
-	if o.seedText != "" {
-		o.schedule.Seed = seed
-	}
-	o.scenario = "schedule"
-	return nil
-}
-
-// again is the command that runs the same once more.
-func (o *options) again() string {
-	words := []string{"raftlab run"}
-	if o.scheduleFile != "" {
-		words = append(words, "--schedule", o.scheduleFile)
-	} else {
-		words = append(words, o.scenario)
-	}
-	words = append(words, fmt.Sprintf("--seed %d --nodes %d --clients %d --keys %d --rate %g --backend %s",
-		o.schedule.Seed, o.nodes, o.clients, o.keys, o.rate, o.backend))
-	if o.mutant != "" {
-		words = append(words, "--mutant", o.mutant)
-	}
-	return strings.Join(words, " ")
 }
 
 func (o *options) run(stdout io.Writer) error {
@@ -198,11 +124,11 @@ func (o *options) run(stdout io.Writer) error {
 	if err != nil {
 		return environment("%w", err)
 	}
-	fmt.Fprintf(stdout, "run   %s  seed=%d  %d nodes  %d clients  %d keys  %s%s  → %s\n", o.scenario, o.schedule.Seed,
-		o.nodes, o.clients, o.keys, o.backend, planted(o.mutant), dir.Dir())
+	fmt.Fprintf(stdout, "run   %s  seed=%d  %s  %s  %s  %s%s  → %s\n", o.scenario, o.schedule.Seed,
+		chaos.Counted(o.nodes, "node"), chaos.Counted(o.clients, "client"), chaos.Counted(o.keys, "key"), o.backend, planted(o.mutant), dir.Dir())
 	x := chaos.Experiment{
 		Scenario: o.scenario, Schedule: o.schedule, System: member.system, Dir: dir,
-		Clients: o.clients, Keys: o.keys, Rate: o.rate,
+		Clients: o.clients, Keys: o.keys, Rate: o.rate, AtLeader: o.atLeader,
 		Say: func(line string) { fmt.Fprintln(stdout, line) },
 	}
 	began := time.Now()
@@ -268,9 +194,9 @@ func planted(mutant string) string {
 
 func (o *options) about() chaos.About {
 	return chaos.About{
-		Argv: os.Args, Again: o.again(),
+		Argv: os.Args, Again: o.again(), Tested: o.tested,
 		Versions: map[string]string{"raftlab": revision(), "go": runtime.Version(), "os": runtime.GOOS + "/" + runtime.GOARCH},
-		Options: map[string]any{"nodes": o.nodes, "clients": o.clients, "keys": o.keys, "rate": o.rate, "backend": o.backend,
+		Options: map[string]any{"nodes": o.nodes, "clients": o.clients, "keys": o.keys, "rate": o.rate, "at_leader": o.atLeader, "backend": o.backend,
 			"image": o.image, "binary": o.binary, "mutant": o.mutant},
 	}
 }

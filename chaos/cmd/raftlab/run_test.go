@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"raftlab/chaos"
 	"raftlab/harness/docker"
@@ -31,7 +32,7 @@ func TestWithoutDockerAutoSaysSoInOneLineAndRunsOnProcesses(t *testing.T) {
 	for _, want := range []string{
 		"  process  → runs/", "fault #1 partition leader: ", "heal  #1 installed: ", "leader n", "healed: all 3 members",
 		"ops ", "elections ", "dropped by the rules ", "without a leader ", "longest gap ", "check linearizable ", "PASS ",
-		"re-run: raftlab run --schedule ", "--seed 5 ",
+		"re-run: " + lab + " run --schedule ", "--seed 5 ", "1 fault proven", "1 fault window with ",
 	} {
 		if !strings.Contains(rest, want) {
 			t.Errorf("no %q in\n%s", want, rest)
@@ -65,7 +66,7 @@ func TestAClusterThatDoesNotStartLeavesAReportAndTheLogsThatThereAre(t *testing.
 	}
 	got := invoke(t, nil, "run", "--backend", "process", "--nodes", "3", "--binary", broken, "--out", out)
 	const why = "n1 ended with code 7: the disk is on fire"
-	if got.code != chaos.ExitEnvironment || !strings.Contains(got.stderr, "the cluster did not start: ") || !strings.Contains(got.stderr, why) || strings.Count(got.stderr, "\n") != 1 {
+	if got.code != chaos.ExitEnvironment || !strings.Contains(got.stderr, "the cluster did not start: process: "+why) || !strings.Contains(got.stderr, why) || strings.Count(got.stderr, "\n") != 1 {
 		t.Errorf("exit %d, stderr %q", got.code, got.stderr)
 	}
 	if strings.Contains(got.stdout, "not complete") {
@@ -109,7 +110,12 @@ func TestDoctorSaysWhatWasFoundAndExits3WhereContainersCannotRun(t *testing.T) {
 	if got.code != chaos.ExitEnvironment || got.stderr != "" {
 		t.Errorf("exit %d, stderr %q", got.code, got.stderr)
 	}
-	for _, want := range []string{"CHECK", "Docker engine", "no Docker engine answered", "start Docker", "netem", "/dev/fuse", "/.dockerenv", "free disk", "--backend process"} {
+	for line := range strings.Lines(got.stdout) {
+		if width := utf8.RuneCountInString(strings.TrimSpace(line)); width >= 120 {
+			t.Errorf("%d columns: %s", width, line)
+		}
+	}
+	for _, want := range []string{"CHECK", "Docker engine", "no Docker engine", "start Docker", "netem", "/dev/fuse", "/.dockerenv", "free disk", "--backend process"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("no %q in\n%s", want, got.stdout)
 		}
@@ -122,5 +128,19 @@ func TestDoctorSaysWhatWasFoundAndExits3WhereContainersCannotRun(t *testing.T) {
 		if got.code != chaos.ExitEnvironment || !strings.Contains(got.stdout, want) {
 			t.Errorf("exit %d, no %q in\n%s", got.code, want, got.stdout)
 		}
+	}
+}
+
+func TestLongCellsOfATableGoOnBelow(t *testing.T) {
+	var b strings.Builder
+	if err := printTable(&b, [][]string{{"A", "B"}, {strings.Repeat("word ", 9), "/" + strings.Repeat("x", cellMax+3)}, {"é", "-"}}); err != nil {
+		t.Fatal(err)
+	}
+	want := "A                              B\n" +
+		"word word word word word word  /" + strings.Repeat("x", cellMax-1) + "\n" +
+		"word word word                 xxxx\n" +
+		"é                              -\n"
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
 	}
 }

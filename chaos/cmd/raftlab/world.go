@@ -75,6 +75,11 @@ func (o *options) asProcesses(ctx context.Context, scratch string) (member, erro
 		return member{}, err
 	}
 	o.binary = binary
+	sum, err := fingerprint(binary)
+	if err != nil {
+		return member{}, environment("%w", err)
+	}
+	o.tested = map[string]string{"binary": binary, "sha256": sum}
 	m := member{system: raftkv.New(raftkv.Options{Binary: binary})}
 	m.start = func(ctx context.Context, dir *harness.Run, failed func(harness.Cluster)) (world, error) {
 		ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -86,24 +91,9 @@ func (o *options) asProcesses(ctx context.Context, scratch string) (member, erro
 		}
 		return world{
 			cluster:   cluster,
-			leftovers: func(ctx context.Context) ([]string, error) { return stillRunning(ctx, cluster) },
+			leftovers: cluster.Leftovers,
 			discard:   func() error { return os.RemoveAll(data) },
 		}, nil
 	}
 	return m, nil
-}
-
-// stillRunning names the members of a closed process cluster that have not ended.
-func stillRunning(ctx context.Context, c harness.Cluster) ([]string, error) {
-	var left []string
-	for _, place := range c.Places() {
-		p, err := c.Probe(ctx, place.Name)
-		if err != nil {
-			return nil, err
-		}
-		if p.State != harness.Exited {
-			left = append(left, fmt.Sprintf("%s (pid %d, %s)", place.Name, p.PID, p.State))
-		}
-	}
-	return left, nil
 }

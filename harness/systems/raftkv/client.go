@@ -137,7 +137,9 @@ func (c *client) judge(op linearizability.Operation, resp *http.Response, body [
 		}
 		return failed("%s: %.200s", resp.Status, body)
 	}
-	return unknown("%s: %.200s", resp.Status, body) // 504, 500, and what the API does not have
+	result := unknown("%s: %.200s", resp.Status, body)  // 504, 500, and what the API does not have
+	result.Bug = code == http.StatusInternalServerError // the API has it for nothing else
+	return result
 }
 
 // definite is false only where the reply says so itself: a member that answers 503 and then that the write may

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"raftlab/harness"
@@ -35,6 +36,7 @@ type System struct {
 var (
 	_ harness.System    = (*System)(nil)
 	_ harness.Inspector = (*System)(nil)
+	_ harness.Versioner = (*System)(nil)
 )
 
 // New makes the adapter.
@@ -69,7 +71,9 @@ func (s *System) Name() string { return "raftkv" }
 
 // Spec starts the first member as a cluster of one; the others join it.
 func (s *System) Spec(self harness.Place, all []harness.Place) harness.Spec {
-	args := []string{"--listen", self.Listen, "--advertise", self.Address, "--data", self.Data, "--log", "json"}
+	// Small snapshots, so that a short run takes and installs some: most bugs of snapshots need no more.
+	args := []string{"--listen", self.Listen, "--advertise", self.Address, "--data", self.Data, "--log", "json",
+		"--snapshot-entries", "50", "--tail-entries", "10"}
 	if self.Name != all[0].Name {
 		args = append(args, "--join", all[0].Address)
 	}
@@ -112,6 +116,12 @@ func (s *System) Inspect(ctx context.Context, endpoint string) (harness.Status, 
 		status.Leader = *reply.Leader
 	}
 	return status, nil
+}
+
+// Version is GET /version, as it came.
+func (s *System) Version(ctx context.Context, endpoint string) (string, error) {
+	body, err := s.get(ctx, endpoint, "/version")
+	return strings.TrimSpace(string(body)), err
 }
 
 // replyBytesMax is above every reply that the node gives: its values have at most 1 MiB.

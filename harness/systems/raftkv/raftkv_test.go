@@ -88,6 +88,9 @@ func TestStatusCodesMeanWhatTheAPISays(t *testing.T) {
 			if got.Swapped != (kind == cas && row.code == 200) || (got.Got != nil) != (kind == get && row.code == 200) {
 				t.Errorf("%d: %s: %+v", row.code, kind, got)
 			}
+			if got.Bug != (row.code == 500) {
+				t.Errorf("%d: %s: bug %v", row.code, kind, got.Bug)
+			}
 			if (want == ok) != (got.Error == "") {
 				t.Errorf("%d: %s: error %q", row.code, kind, got.Error)
 			}

@@ -193,7 +193,8 @@ func forward(primary, proxy string) http.Handler {
 			w.Header().Set(h, resp.Header.Get(h))
 		}
 		if r.URL.Path == "/status" {
-			answer = bytes.Replace(answer, []byte(`"leader"`), []byte(`"follower"`), 1)
+			follows, _ := json.Marshal(primary)
+			answer = bytes.Replace(answer, []byte(`"role":"leader"`), []byte(`"role":"follower","leader":`+string(follows)), 1)
 		}
 		w.WriteHeader(resp.StatusCode)
 		w.Write(answer)

@@ -1,0 +1,67 @@
+package chaos_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"raftlab/chaos"
+	"raftlab/chaos/mutants"
+	"raftlab/harness"
+)
+
+// Each of these is convicted in every run, so a run that passes it is a hole in the lab. The museum has others that only
+// most runs convict: its README says how many.
+func TestEachCanaryIsConvictedByTheCheckThatIsThereForIt(t *testing.T) {
+	root, err := mutants.ModuleRoot(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, c := range map[string]struct {
+		schedule string
+		by       []string // each of these must be FAIL
+		orBy     string   // or this one alone: what is lost is not always read before it is written again
+	}{
+		"handler-panics":     {"seed 1\nat 1s pause follower for 1s\nend 2500ms", []string{"no panic in any log", "no member admitted a bug"}, ""},
+		"quorum-half":        {"seed 1\nat 500ms partition leader-minority for 4s\nend 5s", []string{"linearizable"}, string(harness.EqualStateHash)},
+		"reply-before-write": {"seed 1\nat 2s crash all for 500ms\nend 5s", []string{"linearizable"}, string(harness.EqualStateHash)},
+		"forgets-on-restart": {"seed 1\nat 2s crash all for 500ms\nend 5s", []string{"linearizable"}, string(harness.EqualStateHash)},
+	} {
+		t.Run(id, func(t *testing.T) {
+			m, err := mutants.Find(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			binary := filepath.Join(t.TempDir(), "raftd")
+			if err := m.Build(t.Context(), root, binary); err != nil {
+				t.Fatal(err)
+			}
+			x := start(t, binary, c.schedule)
+			x.Patience = 3 * time.Second // members that differ for good are waited for until then
+			result := judged(t, x)
+			if result.Verdict != chaos.Fail {
+				t.Errorf("%s: %s", result.Verdict, result.Reason())
+			}
+			if c.orBy != "" && verdictOf(t, result, c.orBy).Verdict == chaos.Fail {
+				return
+			}
+			for _, name := range c.by {
+				if check := verdictOf(t, result, name); check.Verdict != chaos.Fail {
+					t.Errorf("%s is %s: %s", name, check.Verdict, check.Reason)
+				}
+			}
+		})
+	}
+}
+
+// Without it, what convicts the mutants above might be the scenario.
+func TestAnHonestClusterSurvivesTheKillOfAllAndTheCutOfTwo(t *testing.T) {
+	result := judged(t, start(t, raftd, "seed 1\nat 1s crash all for 500ms\nat 4s partition leader-minority for 4s\nend 10s"))
+	if result.Verdict != chaos.Pass {
+		t.Errorf("%s: %s", result.Verdict, result.Reason())
+	}
+	if len(result.Claims) != 5 || !strings.Contains(result.Claims["n3"], "version") {
+		t.Errorf("the members said of themselves %v", result.Claims)
+	}
+}
