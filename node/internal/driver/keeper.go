@@ -32,11 +32,11 @@ type keeper struct {
 	mu      sync.Mutex
 	taken   time.Time
 	size    int64
-	sending map[raft.ID]bool
+	sending map[raft.ID]*raft.Message // a key: one is on its way; not nil: the next
 }
 
 func newKeeper(n *Node, store *snapshot.Store, send SendSnapshot) *keeper {
-	k := &keeper{node: n, store: store, send: send, sending: map[raft.ID]bool{}}
+	k := &keeper{node: n, store: store, send: send, sending: map[raft.ID]*raft.Message{}}
 	k.context, k.cancel = context.WithCancel(context.Background())
 	return k
 }
@@ -95,34 +95,56 @@ func (k *keeper) noteSize(s raft.Snapshot) int64 {
 	return size
 }
 
-// Send carries one snapshot at a time to each member: if one is on its way, its outcome will answer for this one too.
+// Send carries one snapshot at a time to each member. One that is asked for while another is on its way goes next:
+// Raft has given up the first by then, and waits for the outcome of this one.
 func (k *keeper) Send(m raft.Message) {
 	k.mu.Lock()
-	busy := k.sending[m.To]
-	k.sending[m.To] = true
-	k.mu.Unlock()
-	if busy {
+	defer k.mu.Unlock()
+	if _, busy := k.sending[m.To]; busy {
+		k.sending[m.To] = &m
 		return
 	}
+	k.sending[m.To] = nil
 	k.node.done.Go(func() {
-		began := time.Now()
-		size, err := k.sendFile(m)
-		if err != nil && k.context.Err() == nil {
-			k.node.logger.Warn("snapshot did not arrive", "to", m.To, "index", m.Index, "error", err)
-			wait := time.NewTimer(sendAgainAfter)
-			defer wait.Stop()
-			select {
-			case <-wait.C:
-			case <-k.context.Done():
-			}
-		} else if err == nil {
-			k.node.logger.Info("snapshot sent", "to", m.To, "index", m.Index, "bytes", size, "took", time.Since(began))
+		for next := &m; next != nil; next = k.nextFor(m.To) {
+			err := k.sendOne(*next)
+			k.tell(func(d *Driver) { d.Sent(m.To, err) })
 		}
-		k.mu.Lock()
-		delete(k.sending, m.To)
-		k.mu.Unlock()
-		k.tell(func(d *Driver) { d.Sent(m.To, err) })
 	})
+}
+
+// nextFor takes what was asked for meanwhile; nil ends the sending to this member.
+func (k *keeper) nextFor(to raft.ID) *raft.Message {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	next := k.sending[to]
+	if next == nil || k.context.Err() != nil {
+		delete(k.sending, to)
+		return nil
+	}
+	k.sending[to] = nil
+	return next
+}
+
+// sendOne sends, and after a failure waits a little, so that a member that cannot be reached is not asked all the time.
+func (k *keeper) sendOne(m raft.Message) error {
+	began := time.Now()
+	size, err := k.sendFile(m)
+	if err == nil {
+		k.node.logger.Info("snapshot sent", "to", m.To, "index", m.Index, "bytes", size, "took", time.Since(began))
+		return nil
+	}
+	if k.context.Err() != nil {
+		return err
+	}
+	k.node.logger.Warn("snapshot did not arrive", "to", m.To, "index", m.Index, "error", err)
+	wait := time.NewTimer(sendAgainAfter)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-k.context.Done():
+	}
+	return err
 }
 
 func (k *keeper) sendFile(m raft.Message) (int64, error) {
