@@ -128,13 +128,19 @@ func askCluster(ctx context.Context, o options, dial dialFunc) (api.Identity, er
 	}
 }
 
+// sameClusterTimeout is short: it holds up the start of a member that knows where it belongs, and after a power cut
+// nobody answers yet.
+const sameClusterTimeout = 300 * time.Millisecond
+
 // sameCluster refuses to join another cluster than the one that the data directory is of. That nobody answers is no
 // reason: the member knows its cluster already. Nor is it one that a member of its own cluster is in another now: that
 // one lost its disk and was started anew, which must not bring down the rest.
 func sameCluster(ctx context.Context, o options, dial dialFunc, mine wal.Identity, known raft.Configuration, logger *slog.Logger) error {
 	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 	for _, join := range o.joins {
-		id, err := askIdentity(ctx, join, o.token, client)
+		asking, cancel := context.WithTimeout(ctx, sameClusterTimeout)
+		id, err := askIdentity(asking, join, o.token, client)
+		cancel()
 		_, member := known.FindAddress(join)
 		switch {
 		case err != nil:

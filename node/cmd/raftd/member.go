@@ -62,7 +62,7 @@ func runMember(ctx context.Context, o options, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if o.join != "" && found.Identity.Cluster != 0 {
+	if o.join != "" && found.Identity.Cluster != 0 && stored.HardState.Term > 1 { // in term 1 it has just been made
 		if err := sameCluster(ctx, o, dial, found.Identity, members(stored), logger); err != nil {
 			return err
 		}
