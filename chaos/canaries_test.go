@@ -37,7 +37,8 @@ func TestEachCanaryIsConvictedByTheCheckThatIsThereForIt(t *testing.T) {
 			if err := m.Build(t.Context(), root, binary); err != nil {
 				t.Fatal(err)
 			}
-			x := start(t, binary, c.schedule)
+			// Without snapshots: what a log forgets may by chance have been in one already, and then nothing is lost.
+			x := start(t, binary, c.schedule, "--snapshot-entries", "0")
 			x.Patience = 3 * time.Second // members that differ for good are waited for until then
 			result := judged(t, x)
 			if result.Verdict != chaos.Fail {

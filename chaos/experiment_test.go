@@ -60,7 +60,7 @@ func build(m *testing.M) (int, error) {
 }
 
 // start runs five members of the binary as processes, ready for a schedule.
-func start(t *testing.T, binary, schedule string) chaos.Experiment {
+func start(t *testing.T, binary, schedule string, args ...string) chaos.Experiment {
 	t.Helper()
 	s, err := chaos.ParseSchedule(strings.NewReader(schedule))
 	if err != nil {
@@ -70,7 +70,7 @@ func start(t *testing.T, binary, schedule string) chaos.Experiment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	system := raftkv.New(raftkv.Options{Binary: binary})
+	system := raftkv.New(raftkv.Options{Binary: binary, Args: args})
 	t.Cleanup(system.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
