@@ -62,6 +62,7 @@ type Result struct {
 	Untold       bool          // the members cannot be asked who leads, nor what they have applied
 	Unit         string        // what this world counts where it cuts a link
 	Linearizable linearizability.Report
+	Witness      linearizability.Witnessed
 	Drawings     []string // of failing keys: paths, or why there is none
 	Undrawn      int      // failing keys beyond those
 }
@@ -89,8 +90,10 @@ type progress struct {
 	current   atomic.Pointer[Window] // the last fault whose injection has begun, for the announcer; never written to
 	result    Result
 
-	untold     error // why members cannot be asked what they know of themselves; nil where they can
-	unrecorded error // of the journal
+	logs       []linearizability.Log // of the members that told theirs
+	unasked    string                // why not all were told
+	untold     error                 // why members cannot be asked what they know of themselves; nil where they can
+	unrecorded error                 // of the journal
 }
 
 // Run returns an error only where nothing could be judged; then it is the environment's fault, or ours. When
@@ -290,6 +293,7 @@ func (p *progress) settle(ctx context.Context) {
 	p.stopLoad()
 	p.add(p.converge(ctx))
 	p.add(p.readAll(ctx))
+	p.askLogs(ctx)
 	p.result.Interrupted = ctx.Err() != nil
 }
 

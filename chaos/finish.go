@@ -86,6 +86,10 @@ func (p *progress) judge(ctx context.Context, logs, recorded error) {
 	ended := r.Checks
 	r.Checks = nil
 	p.add(guarded("linearizable", func() Check { return p.linearizable(ctx, history) }))
+	p.add(guarded("claimed order", func() Check {
+		r.Witness = linearizability.Witness(history.Operations, p.logs)
+		return witnessed(r.Witness, p.unasked, r.Linearizable.Verdict)
+	}))
 	for _, rule := range []harness.Rule{harness.OneLeaderPerTerm, harness.CommitMonotonic, harness.EqualStateHash} {
 		p.add(guarded(string(rule), func() Check { return invariant(rule, r.Observed, p.untold) }))
 	}

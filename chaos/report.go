@@ -58,7 +58,7 @@ func (x Experiment) WriteReport(r Result, about About) error {
 	if x.Cluster != nil {
 		s.World, s.Members = x.Cluster.World(), members(x.Cluster)
 	}
-	checks := map[string]any{"verdict": r.Verdict, "checks": r.Checks, "linearizable": r.Linearizable, "observed": r.Observed}
+	checks := map[string]any{"verdict": r.Verdict, "checks": r.Checks, "linearizable": r.Linearizable, "witness": r.Witness, "observed": r.Observed}
 	text := fmt.Sprintf("# %s: %s, seed %d\n\n%s\n\n```\n%s\n```\n\nRun again with `%s`.\n", r.Verdict, x.Scenario,
 		x.Schedule.Seed, r.Reason(), strings.Join(append(r.faultLines(), r.Lines()...), "\n"), about.Again)
 	return errors.Join(
@@ -131,8 +131,11 @@ func (r Result) Lines() []string {
 }
 
 func word(v Verdict) string {
-	if v == Pass {
+	switch v {
+	case Pass:
 		return "ok"
+	case Nothing:
+		return "-"
 	}
 	return string(v)
 }

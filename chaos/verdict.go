@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Verdict is what a run shows. There is no fourth: what cannot be shown is Unknown.
+// Verdict is what a run shows. What cannot be shown is Unknown.
 type Verdict string
 
 const (
@@ -13,22 +13,26 @@ const (
 	Fail        Verdict = "FAIL"    // a promise was broken, and the evidence is in the run directory
 	Unknown     Verdict = "UNKNOWN" // something that would be needed to say PASS is missing
 	Environment Verdict = "ENVIRONMENT"
+	// Nothing is the verdict of a check, never of a run, that had nothing to look at and that the system does not owe us,
+	// such as log indexes in its replies. It weighs nothing, and it is no pass.
+	Nothing Verdict = "NOTHING"
 )
 
 // badness orders verdicts: a violation outweighs missing evidence, and both outweigh a machine that could not
 // run a part. An unknown must never hide a failure.
 var badness = map[Verdict]int{Pass: 0, Environment: 1, Unknown: 2, Fail: 3}
 
-// Worst is the verdict over all parts; over none it is Unknown, because nothing was shown.
+// Worst is the verdict over all parts; over none, or parts that all had nothing to look at, it is Unknown, because
+// nothing was shown.
 func Worst(verdicts ...Verdict) Verdict {
-	if len(verdicts) == 0 {
-		return Unknown
-	}
-	worst := verdicts[0]
-	for _, v := range verdicts[1:] {
-		if badness[v] > badness[worst] {
+	worst := Nothing
+	for _, v := range verdicts {
+		if v != Nothing && (worst == Nothing || badness[v] > badness[worst]) {
 			worst = v
 		}
+	}
+	if worst == Nothing {
+		return Unknown
 	}
 	return worst
 }

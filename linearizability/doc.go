@@ -6,6 +6,7 @@
 //
 //	Recorder, Read     the history as JSON lines: an operation is on disk before it is sent
 //	Check              a verdict per key, by porcupine, within limits of time and memory
+//	Witness            a verdict over the order that the servers claim, over all keys, without a search
 //	KeyReport, Draw    the sentence and the picture of a key that failed
 //
 // The package knows nothing of nodes, faults or clusters, and imports none of ours.

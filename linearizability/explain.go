@@ -192,6 +192,8 @@ func tells(op *Operation) string {
 		return name(op) + " swapped"
 	case op.Kind == CAS && op.Outcome == OK:
 		return name(op) + " refused"
+	case idle(op):
+		return name(op) + " found nothing to delete"
 	case op.Outcome == OK:
 		return name(op) + " was acknowledged"
 	default:

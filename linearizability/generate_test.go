@@ -23,6 +23,17 @@ type shape struct {
 // legal plays a register: operation i takes effect at point i of time, somewhere between its call and its
 // return. So it is linearizable by construction.
 func legal(roll dice, s shape) []Operation {
+	ops, _ := legalLogged(roll, s)
+	for i := range ops {
+		ops[i].Index, ops[i].Term, ops[i].Version = 0, 0, 0
+	}
+	return ops
+}
+
+// legalLogged also lets each answer claim where it was in the log, and returns the log.
+func legalLogged(roll dice, s shape) ([]Operation, []LogEntry) {
+	var log []LogEntry
+	var index, version uint64 // of the log, and of what the key holds
 	const point = 1000
 	var holds *string
 	ops := make([]Operation, s.operations)
@@ -59,10 +70,29 @@ func legal(roll dice, s shape) []Operation {
 		if unknown && roll(2) == 0 {
 			continue // it never happens
 		}
+		met := version
+		swaps := op.Kind == CAS && holds != nil && *holds == op.Expect
+		if op.Kind != Get {
+			index++ // also for a cas that is refused: it is in the log
+		}
+		if op.Kind == Put || op.Kind == Delete || swaps {
+			entry := LogEntry{Index: index, Term: 1 + index/5, Kind: Put, Key: op.Key, Value: op.Value}
+			if op.Kind == Delete {
+				entry.Kind = Delete
+			}
+			log = append(log, entry)
+			version = index
+		}
 		holds = takeEffect(op, holds)
+		if op.Outcome == OK {
+			op.Index, op.Term = index, 1+index/5
+			if op.Kind == Get && holds != nil || op.Kind == CAS && !swaps && holds != nil {
+				op.Version = met
+			}
+		}
 	}
 	number(ops)
-	return ops
+	return ops, log
 }
 
 // takeEffect applies op to what the key holds, and fills in its answer if it has one.

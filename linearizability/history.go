@@ -47,13 +47,20 @@ type Operation struct {
 
 // Result is what came back from one attempt.
 type Result struct {
-	Outcome  Outcome `json:"outcome,omitempty"`
-	Got      *string `json:"got,omitempty"`     // Get, OK: the value; nil where the key was absent
-	Swapped  bool    `json:"swapped,omitempty"` // CAS, OK: whether Value was written
-	Index    uint64  `json:"index,omitempty"`   // the log index that the server claims, if it does
-	Term     uint64  `json:"term,omitempty"`
-	ServedBy string  `json:"served_by,omitempty"`
-	Error    string  `json:"error,omitempty"`
+	Outcome Outcome `json:"outcome,omitempty"`
+	Got     *string `json:"got,omitempty"`     // Get, OK: the value; nil where the key was absent
+	Swapped bool    `json:"swapped,omitempty"` // CAS, OK: whether Value was written
+	// Index is where the server says that this happened in its log, one log for all keys: the entry of a write, the last
+	// entry that a read could see. Zero where it does not say. Term is that entry's, not the server's.
+	Index uint64 `json:"index,omitempty"`
+	Term  uint64 `json:"term,omitempty"`
+	// Version is the Index of the write whose value a Get shows, or that a refused CAS met; zero where the server does
+	// not say.
+	Version uint64 `json:"version,omitempty"`
+	// NoEffect: the server says that a Delete found nothing to delete, and that Index is that of a read.
+	NoEffect bool   `json:"no_effect,omitempty"`
+	ServedBy string `json:"served_by,omitempty"`
+	Error    string `json:"error,omitempty"`
 	// Bug is set where the member itself called its reply the result of a bug. It changes no outcome; a lab that sees it
 	// need not look further.
 	Bug bool `json:"bug,omitempty"`
@@ -147,6 +154,9 @@ func (r Result) valid(kind Kind) error {
 	}
 	if r.Swapped && (kind != CAS || r.Outcome != OK) {
 		return fmt.Errorf("a %s that is %s cannot have swapped", kind, r.Outcome)
+	}
+	if r.NoEffect && (kind != Delete || r.Outcome != OK) {
+		return fmt.Errorf("a %s that is %s cannot have found nothing to delete", kind, r.Outcome)
 	}
 	if r.Got != nil && (kind != Get || r.Outcome != OK) {
 		return fmt.Errorf("a %s that is %s cannot have got a value", kind, r.Outcome)

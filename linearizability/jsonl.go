@@ -12,8 +12,12 @@ import (
 )
 
 // formatVersion changes when a field is added, removed or changes its meaning: the reader refuses fields that
-// it does not know, because a misspelt one would quietly judge another history.
-const formatVersion = 1
+// it does not know, because a misspelt one would quietly judge another history. Version 2 has version and no_effect in a
+// return; what has neither reads as before.
+const (
+	formatVersion       = 2
+	formatVersionOldest = 1
+)
 
 // lineBytesMax bounds one line: a value may have 1 MiB, and JSON may write six bytes for one.
 const lineBytesMax = 16 << 20
@@ -157,8 +161,8 @@ func (p *reader) takeHeader(line []byte) error {
 	if err := json.Unmarshal(line, &v); err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
-	if v.Version != formatVersion {
-		return fmt.Errorf("version %d of the format; this program reads version %d", v.Version, formatVersion)
+	if v.Version < formatVersionOldest || v.Version > formatVersion {
+		return fmt.Errorf("version %d of the format; this program reads versions %d to %d", v.Version, formatVersionOldest, formatVersion)
 	}
 	var h headerLine
 	if err := decode(line, &h); err != nil {

@@ -12,8 +12,9 @@ import (
 // values hid 21 of 24 planted stale reads).
 func wellFormed(ops []Operation) error {
 	ids := make(map[int64]bool, len(ops))
-	writers := map[string]int64{}
-	for _, op := range ops {
+	writers := make(map[string]int64, len(ops)/2)
+	for i := range ops {
+		op := &ops[i]
 		if err := op.wellFormed(); err != nil {
 			return fmt.Errorf("operation %d: %w", op.ID, err)
 		}
@@ -58,15 +59,18 @@ func (op Operation) wellFormed() error {
 // oneAtATime holds that a process has one call open at a time, and none after an unknown one: it is in that
 // call for ever.
 func oneAtATime(ops []Operation) error {
-	sorted := slices.Clone(ops)
-	slices.SortStableFunc(sorted, func(a, b Operation) int {
+	sorted := make([]*Operation, len(ops)) // pointers: an operation is too long to be moved about
+	for i := range ops {
+		sorted[i] = &ops[i]
+	}
+	slices.SortStableFunc(sorted, func(a, b *Operation) int {
 		return cmp.Or(cmp.Compare(a.Process, b.Process), cmp.Compare(a.Call, b.Call))
 	})
 	for i := 1; i < len(sorted); i++ {
 		a, b := sorted[i-1], sorted[i]
 		switch {
 		case a.Process != b.Process:
-		case isUnknown(a):
+		case isUnknown(*a):
 			return fmt.Errorf("process %d calls operation %d after the outcome of operation %d was unknown: it must take a new process", b.Process, b.ID, a.ID)
 		case b.Call < a.Return:
 			return fmt.Errorf("process %d calls operation %d while operation %d is open", b.Process, b.ID, a.ID)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 
 	"raftlab/harness"
@@ -78,6 +79,9 @@ func (c *client) Do(ctx context.Context, op linearizability.Operation) lineariza
 	result.Index, _ = strconv.ParseUint(resp.Header.Get("Raft-Index"), 10, 64)
 	result.Term, _ = strconv.ParseUint(resp.Header.Get("Raft-Term"), 10, 64)
 	result.ServedBy = resp.Header.Get("Raft-Served-By")
+	if result.Outcome == linearizability.OK {
+		result.Version = version(resp.Header.Get("Etag"))
+	}
 	return result
 }
 
@@ -172,3 +176,12 @@ func oneAttempt(req *http.Request, body []byte) {
 }
 
 var errPoisoned = errors.New("raftkv: the attempt is over")
+
+// version is the index in an ETag: of the last write of the key.
+func version(etag string) uint64 {
+	index, err := strconv.ParseUint(strings.Trim(etag, `"`), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return index
+}
