@@ -36,7 +36,7 @@ func (p *progress) announce() *announcer {
 			seen := p.monitor.Observed()
 			for ; told < len(seen.Elections); told++ {
 				e := seen.Elections[told]
-				p.say("leader %s term %d%s", e.Node, e.Term, without(e, seen.Leaderless, p.current.Load()))
+				p.say("leader %s term %d%s", e.Node, e.Term, leaderlessBefore(e, seen.Leaderless, p.breaking.latest()))
 			}
 		}
 	})
@@ -48,8 +48,8 @@ func (a *announcer) end() {
 	a.done.Wait()
 }
 
-// without says how long nobody led before e, if that was long enough to be seen.
-func without(e harness.Election, leaderless []harness.Interval, fault *Window) string {
+// leaderlessBefore says how long nobody led before e, if that was long enough to be seen.
+func leaderlessBefore(e harness.Election, leaderless []harness.Interval, fault *Window) string {
 	var longest time.Duration
 	for _, gap := range leaderless {
 		// The monitor ends the gap when it sees the election.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"raftlab/harness"
@@ -27,13 +28,13 @@ type Evidence struct {
 	Dropped uint64   `json:"dropped,omitempty"` // by this fault's own rules
 }
 
-// Observations are the readings around one fault, from the kernel or the engine, never from a member.
+// Observations are the readings around one fault that every family needs, from the kernel or the engine, never from a
+// member. What a family reads besides is in its Action.
 type Observations struct {
 	World                 string
 	Before, During, After map[string]harness.Probe
-	Links                 []harness.Link          // that a partition must cut
-	Dropped               map[harness.Link]uint64 // counters of the rules in force, before they are removed
-	Left                  map[harness.Link]uint64 // rules that are still there after the undo
+	// HeldBefore and HeldAfter are members that other faults kept from running then.
+	HeldBefore, HeldAfter []string
 	ApplyError, UndoError string
 	Unsupported           bool // the world said that it cannot do this at all
 }
@@ -62,44 +63,60 @@ func probe(ctx context.Context, c harness.Cluster, nodes []string) (map[string]h
 	return read, errors.Join(failed...)
 }
 
-// findings collects what a judge finds missing.
-type findings struct {
+// Findings collects what a judge finds missing, and what it has seen.
+type Findings struct {
 	missing []string
 	skipped []string
+	seen    []string
+	dropped uint64
 }
 
-func (f *findings) require(ok bool, format string, args ...any) {
+// Require notes what is missing where ok is false.
+func (f *Findings) Require(ok bool, format string, args ...any) {
 	if !ok {
 		f.missing = append(f.missing, fmt.Sprintf(format, args...))
 	}
 }
 
+// Skip notes why the fault was certainly not in force.
+func (f *Findings) Skip(format string, args ...any) {
+	f.skipped = append(f.skipped, fmt.Sprintf(format, args...))
+}
+
+// Say notes what was seen, in a few words.
+func (f *Findings) Say(format string, args ...any) {
+	f.seen = append(f.seen, fmt.Sprintf(format, args...))
+}
+
+// Dropped adds to what the fault's own rules have swallowed.
+func (f *Findings) Dropped(n uint64) { f.dropped += n }
+
 // judgeEdges checks what every family needs: each target ran before, the injection and its undo reported no
-// error, and each target runs again.
-func judgeEdges(nodes []string, o Observations) *findings {
-	f := &findings{}
+// error, and each target runs again, unless another fault keeps it from that.
+func judgeEdges(nodes []string, o Observations) *Findings {
+	f := &Findings{}
 	for _, node := range nodes {
 		before, probed := o.Before[node]
-		f.require(probed, "%s could not be probed before", node)
+		f.Require(probed, "%s could not be probed before", node)
 		// A pause aimed at a process that was killed already is no pause (openraft #1919).
-		if probed && before.State != harness.Running {
-			f.skipped = append(f.skipped, fmt.Sprintf("%s was %s before the fault", node, before.State))
+		if probed && before.State != harness.Running && !slices.Contains(o.HeldBefore, node) {
+			f.Skip("%s was %s before the fault", node, before.State)
 		}
 		after, probed := o.After[node]
-		f.require(probed, "%s could not be probed after", node)
-		f.require(!probed || after.State == harness.Running, "%s is %s after the undo", node, after.State)
+		f.Require(probed, "%s could not be probed after", node)
+		f.Require(!probed || after.State == harness.Running || slices.Contains(o.HeldAfter, node), "%s is %s after the undo", node, after.State)
 	}
 	if o.Unsupported {
-		f.skipped = append(f.skipped, o.ApplyError)
+		f.Skip("%s", o.ApplyError)
 		return f
 	}
-	f.require(o.ApplyError == "", "injection failed: %s", o.ApplyError)
-	f.require(o.UndoError == "", "undo failed: %s", o.UndoError)
+	f.Require(o.ApplyError == "", "injection failed: %s", o.ApplyError)
+	f.Require(o.UndoError == "", "undo failed: %s", o.UndoError)
 	return f
 }
 
-func (f *findings) evidence(says string, dropped uint64) Evidence {
-	e := Evidence{Outcome: Installed, Says: says, Dropped: dropped}
+func (f *Findings) evidence() Evidence {
+	e := Evidence{Outcome: Installed, Says: strings.Join(f.seen, ", "), Dropped: f.dropped}
 	switch {
 	case len(f.skipped) > 0:
 		e.Outcome, e.Missing = Skipped, f.skipped

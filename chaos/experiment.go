@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"raftlab/harness"
@@ -86,14 +84,12 @@ type progress struct {
 	monitor   *harness.Monitor
 	announcer *announcer
 	saying    sync.Mutex
-	victim    atomic.Pointer[string] // the leader that is hit now, nil where none is
-	current   atomic.Pointer[Window] // the last fault whose injection has begun, for the announcer; never written to
+	breaking  breaking
 	result    Result
 
-	logs       []linearizability.Log // of the members that told theirs
-	unasked    string                // why not all were told
-	untold     error                 // why members cannot be asked what they know of themselves; nil where they can
-	unrecorded error                 // of the journal
+	logs    []linearizability.Log // of the members that told theirs
+	unasked string                // why not all were told
+	untold  error                 // why members cannot be asked what they know of themselves; nil where they can
 }
 
 // Run returns an error only where nothing could be judged; then it is the environment's fault, or ours. When
@@ -167,119 +163,12 @@ func (p *progress) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// aim is whom the clients ask that ask the leader: the one that is hit while it is hit, for that is where stale reads
-// are, else the one that was seen elected last.
-func (p *progress) aim() string {
-	if victim := p.victim.Load(); victim != nil {
-		return *victim
-	}
-	if p.monitor == nil {
-		return ""
-	}
-	return p.monitor.Led()
-}
-
 // wait returns early when ctx ends.
 func (p *progress) wait(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
-}
-
-func (p *progress) faults(ctx context.Context) {
-	start := time.Now()
-	random := Random(p.Schedule.Seed, targetStream)
-	for i, event := range p.Schedule.Events {
-		// One draw per event, used or not: what one fault hits must not depend on how the one before went.
-		choice := Random(random.Uint64(), targetStream)
-		p.wait(ctx, time.Until(start.Add(event.At)))
-		if ctx.Err() != nil {
-			return
-		}
-		w := Window{Fault: i + 1, What: event.Fault}
-		if err := p.resolve(ctx, event, &w, choice); err != nil {
-			w.Evidence = Evidence{Outcome: Skipped, Says: text(err), Missing: []string{text(err)}}
-			w.From = p.recorder.Now()
-			w.InForce, w.To = w.From, w.From
-			p.note(&w, Observed, nil, nil)
-			p.say("fault #%d %s skipped: %s", w.Fault, w.What, text(err))
-		} else {
-			p.breakIt(ctx, event, &w)
-		}
-		p.result.Windows = append(p.result.Windows, w)
-		p.load.Phase(fmt.Sprintf("after fault %d", w.Fault))
-	}
-	p.wait(ctx, time.Until(start.Add(p.Schedule.End)))
-}
-
-// breakIt runs one fault from its intent to its evidence. Nothing but the wait in the middle ends with ctx.
-func (p *progress) breakIt(ctx context.Context, event Event, w *Window) {
-	lasting := context.WithoutCancel(ctx)
-	var fault *Injected
-	prepared := bounded(lasting, func(ctx context.Context) (err error) {
-		fault, err = event.Fault.Prepare(ctx, p.Cluster, w.Nodes)
-		return err
-	})
-	if err := p.note(w, Intent, fault, prepared); err != nil {
-		// What is not on disk could not be cleaned up after us: leave it.
-		w.Evidence = Evidence{Outcome: Skipped, Says: text(err), Missing: []string{text(err)}}
-		return
-	}
-	p.load.Phase(fmt.Sprintf("fault %d", w.Fault))
-	w.From = p.recorder.Now()
-	shown := *w
-	p.current.Store(&shown)
-	p.say("fault #%d %s: %s%s", w.Fault, w.What, names(w.Nodes), led(*w))
-	if w.HitLeader() {
-		p.victim.Store(&shown.Leader)
-	}
-	applied := bounded(lasting, fault.Inject)
-	w.InForce = p.recorder.Now()
-	p.note(w, Applied, nil, applied)
-	if applied == nil {
-		p.wait(ctx, event.For)
-	}
-	observed := bounded(lasting, fault.Observe)
-	w.To = p.recorder.Now()
-	healed := bounded(lasting, fault.Undo)
-	p.victim.Store(nil)
-	p.note(w, Healed, nil, healed)
-	w.Evidence = fault.Evidence()
-	p.note(w, Observed, nil, observed)
-	p.say("heal  #%d %s: %s", w.Fault, w.Evidence.Outcome, w.Evidence.Says)
-}
-
-func (p *progress) note(w *Window, step Step, fault *Injected, failed error) error {
-	e := Entry{Step: step, Fault: w.Fault, At: p.recorder.Now(), Wall: time.Now().UTC(), What: w.What, Nodes: w.Nodes,
-		World: p.Cluster.World(), Error: text(failed)}
-	if fault != nil {
-		e.Processes = fault.seen.Before
-	}
-	if step == Observed {
-		e.Evidence = &w.Evidence
-	}
-	err := p.journal.Write(e)
-	p.unrecorded = errors.Join(p.unrecorded, err)
-	return err
-}
-
-// resolve finds whom the fault means now, and who leads.
-func (p *progress) resolve(ctx context.Context, event Event, w *Window, choice *rand.Rand) error {
-	v := View{Members: members(p.Cluster), Untold: text(p.untold)}
-	if p.monitor != nil {
-		found, cancel := context.WithTimeout(ctx, leaderTimeout)
-		defer cancel()
-		node, status, err := harness.AwaitLeader(found, p.Cluster, p.System)
-		if err != nil {
-			return err
-		}
-		v.Leader, w.Leader, w.Term = node, node, status.Term
-	}
-	nodes, err := event.Fault.Target.Resolve(v, choice)
-	w.Nodes, w.Members = nodes, len(v.Members)
-	w.Quorum = w.quorum()
-	return err
 }
 
 // settle lets the healed cluster converge, and reads every key on every member.

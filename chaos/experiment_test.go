@@ -154,10 +154,43 @@ func TestTheLocalReadMutantIsConvicted(t *testing.T) {
 	}
 }
 
+// Two faults at once, one begun by what clients did and one while it is in force: each is proven and undone by itself, and
+// what was done can be run again.
+func TestFaultsThatOverlapAreProvenAndUndoneEachByItself(t *testing.T) {
+	x := start(t, raftd, `seed 1
+at ops 20 partition leader for 4s
+when leader pause follower for 2s
+at 6s one-way follower direction=in for 2s
+end 9s`)
+	result := judged(t, x)
+	if result.Verdict != chaos.Pass || len(result.Windows) != 3 {
+		t.Fatalf("%s: %s", result.Verdict, result.Reason())
+	}
+	cut, paused := result.Windows[0], result.Windows[1]
+	if paused.From < cut.From || paused.To > cut.To || cut.Nodes[0] == paused.Nodes[0] || paused.Leader == cut.Leader {
+		t.Errorf("n1 was to be cut off, then another elected, and a third paused meanwhile:\n%+v\n%+v", cut, paused)
+	}
+	file, err := os.Open(x.Dir.Path(chaos.ExecutedFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	executed, err := chaos.ParseSchedule(file)
+	if err != nil || len(executed.Events) != 3 {
+		t.Fatalf("%v\n%s", err, executed)
+	}
+	first := executed.Events[0]
+	if first.When.On != chaos.AtTime || first.When.Time == 0 || first.Fault.Target != chaos.Leader || first.For < 4*time.Second {
+		t.Errorf("executed: %s", first)
+	}
+}
+
 // sabotaged is a world whose cuts fail after they were asked for.
 type sabotaged struct{ *process.Cluster }
 
-func (sabotaged) Cut(context.Context, []harness.Link) error { return errors.New("nft: no such table") }
+func (sabotaged) Cut(context.Context, []harness.Link) (harness.Cut, error) {
+	return nil, errors.New("nft: no such table")
+}
 
 // deaf is a world that cannot cut links at all.
 type deaf struct{ harness.Cluster }

@@ -1,133 +1,115 @@
 package chaos
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-
-	"raftlab/harness"
 )
 
 // Kind names a fault family.
 type Kind string
 
-const (
-	Partition Kind = "partition" // cut from every other member, both ways; clients still reach it
-	Crash     Kind = "crash"     // SIGKILL, then started again on the data that it left
-	Pause     Kind = "pause"     // stopped where it is, then resumed, the same process
-)
-
-// Kinds are the families that ParseFault knows.
-var Kinds = []Kind{Partition, Crash, Pause}
-
 // ErrFault is wrapped by the error about a fault that nobody knows.
 var ErrFault = errors.New("chaos: fault")
 
-// Fault is a value: what to break, and at whom it is aimed. It prints as "partition leader" and parses back.
+// Fault is a value: what to break, at whom it is aimed, and what else is said of it. It prints as "partition leader" or
+// "delay leader delay=200ms" and parses back.
 type Fault struct {
-	Kind   Kind   `json:"kind"`
-	Target Target `json:"target"`
+	Kind   Kind              `json:"kind"`
+	Target Target            `json:"target"`
+	Params map[string]string `json:"params,omitempty"` // those that were given, as they are printed; nil if none
 }
 
-func (f Fault) String() string { return string(f.Kind) + " " + string(f.Target) }
-
-// ParseFault refuses words that it does not know, and names the known ones.
-func ParseFault(kind, target string) (Fault, error) {
-	if !slices.Contains(Kinds, Kind(kind)) {
-		return Fault{}, fmt.Errorf("%w %q is not known; use %s", ErrFault, kind, words(Kinds))
-	}
-	t, err := ParseTarget(target)
-	return Fault{Kind: Kind(kind), Target: t}, err
-}
-
-// family is how one kind of fault is done to resolved members, and what proves that it was.
-type family struct {
-	apply func(context.Context, harness.Cluster, []string) error
-	undo  func(context.Context, harness.Cluster, []string) error
-	// judge reads only what was observed, so that each outcome can be tested without a cluster.
-	judge func(nodes []string, o Observations) Evidence
-}
-
-func (k Kind) family() family {
-	switch k {
-	case Partition:
-		return family{applyPartition, undoPartition, judgePartition}
-	case Crash:
-		return family{applyCrash, undoCrash, judgeCrash}
-	case Pause:
-		return family{applyPause, undoPause, judgePause}
-	}
-	panic("chaos: fault kind " + string(k) + " was not parsed")
-}
-
-// Injected is a fault in force on members that were resolved. It is owned by one goroutine, which must call
-// Undo even if Inject returned an error: half a fault may be in force.
-type Injected struct {
-	Fault Fault
-	Nodes []string
-
-	cluster harness.Cluster
-	seen    Observations
-}
-
-// Prepare probes the members that f will hit. Nothing has been done to them yet, so that the intent can go to
-// disk first.
-func (f Fault) Prepare(ctx context.Context, c harness.Cluster, nodes []string) (*Injected, error) {
-	i := &Injected{Fault: f, Nodes: nodes, cluster: c}
-	i.seen.World = c.World()
-	if f.Kind == Partition {
-		i.seen.Links = isolate(members(c), nodes)
-	}
-	var err error
-	i.seen.Before, err = probe(ctx, c, nodes)
-	return i, err
-}
-
-// Inject puts the fault in force.
-func (i *Injected) Inject(ctx context.Context) error {
-	err := i.Fault.Kind.family().apply(ctx, i.cluster, i.Nodes)
-	i.seen.ApplyError, i.seen.Unsupported = text(err), errors.Is(err, harness.ErrUnsupported)
-	return err
-}
-
-// Observe reads what the fault does while it is in force. The last reading before Undo counts.
-func (i *Injected) Observe(ctx context.Context) error {
-	var probed, counted error
-	i.seen.During, probed = probe(ctx, i.cluster, i.Nodes)
-	if n, ok := i.cluster.(harness.Networker); ok {
-		i.seen.Dropped, counted = n.Dropped(ctx)
-	}
-	return errors.Join(probed, counted)
-}
-
-// Undo ends the fault and probes what is left of it.
-func (i *Injected) Undo(ctx context.Context) error {
-	err := i.Fault.Kind.family().undo(ctx, i.cluster, i.Nodes)
-	i.seen.UndoError = text(err)
-	var probed, counted error
-	i.seen.After, probed = probe(ctx, i.cluster, i.Nodes)
-	if n, ok := i.cluster.(harness.Networker); ok {
-		i.seen.Left, counted = n.Dropped(ctx)
-	}
-	return errors.Join(err, probed, counted)
-}
-
-// Evidence judges what was observed. Call it after Undo.
-func (i *Injected) Evidence() Evidence {
-	return i.Fault.Kind.family().judge(i.Nodes, i.seen)
-}
-
-// each runs do for every node, and does not stop at the first that fails.
-func each(nodes []string, what string, do func(node string) error) error {
-	var failed []error
-	for _, node := range nodes {
-		if err := do(node); err != nil {
-			failed = append(failed, fmt.Errorf("%s %s: %w", what, node, err))
+func (f Fault) String() string {
+	words := []string{string(f.Kind), string(f.Target)}
+	if family, known := families[f.Kind]; known {
+		for _, p := range family.Params {
+			if text, given := f.Params[p.Name]; given {
+				words = append(words, p.Name+"="+text)
+			}
 		}
 	}
-	return errors.Join(failed...)
+	return strings.Join(words, " ")
+}
+
+// ParseFault reads what String prints. It refuses words that it does not know, and names the known ones.
+func ParseFault(text string) (Fault, error) {
+	given := strings.Fields(text)
+	if len(given) == 0 {
+		given = []string{""}
+	}
+	f := Fault{Kind: Kind(given[0])}
+	family, known := families[f.Kind]
+	if !known {
+		return Fault{}, fmt.Errorf("%w %q is not known; use %s", ErrFault, given[0], words(Kinds()))
+	}
+	given = given[1:]
+	f.Target = family.Target
+	if len(given) > 0 && !strings.Contains(given[0], "=") {
+		f.Target, given = Target(given[0]), given[1:]
+	}
+	if _, err := ParseTarget(string(f.Target)); err != nil {
+		return Fault{}, err
+	}
+	for _, word := range given {
+		if err := f.set(family, word); err != nil {
+			return Fault{}, fmt.Errorf("%w %s: %w", ErrFault, f.Kind, err)
+		}
+	}
+	return f, f.complete(family)
+}
+
+// set takes one name=value.
+func (f *Fault) set(family Family, word string) error {
+	name, text, found := strings.Cut(word, "=")
+	if !found {
+		return fmt.Errorf("%q is not name=value", word)
+	}
+	if _, twice := f.Params[name]; twice {
+		return fmt.Errorf("%s is given twice", name)
+	}
+	var known []string
+	for _, p := range family.Params {
+		if p.Name != name {
+			known = append(known, p.Name)
+			continue
+		}
+		value, err := p.canonical(text)
+		if err != nil {
+			return err
+		}
+		if f.Params == nil {
+			f.Params = make(map[string]string)
+		}
+		f.Params[name] = value
+		return nil
+	}
+	if len(known) == 0 {
+		return fmt.Errorf("parameter %q is not known: it has none", name)
+	}
+	return fmt.Errorf("parameter %q is not known; use %s", name, strings.Join(known, ", "))
+}
+
+// complete wants a value for each parameter without a default, and values that go together.
+func (f Fault) complete(family Family) error {
+	for _, p := range family.Params {
+		if _, given := f.Params[p.Name]; !given && p.Default == "" {
+			return fmt.Errorf("%w %s: %s must be given: %s", ErrFault, f.Kind, p.Name, p.Means)
+		}
+	}
+	if family.Check == nil {
+		return nil
+	}
+	if err := family.Check(f); err != nil {
+		return fmt.Errorf("%w %s: %w", ErrFault, f.Kind, err)
+	}
+	return nil
+}
+
+// check is what a Fault that was not parsed must bear: it prints, parses, and is the same then.
+func (f Fault) check() error {
+	_, err := ParseFault(f.String())
+	return err
 }
 
 func text(err error) string {

@@ -28,7 +28,7 @@ func (p *progress) finish(ctx context.Context, failed error) (Result, error) {
 	}
 	logs := bounded(ctx, func(ctx context.Context) error { return p.Dir.CollectLogs(ctx, p.Cluster) })
 	p.add(guarded("nothing left behind", func() Check { return p.close(ctx) }))
-	recorded := p.unrecorded
+	recorded := p.breaking.unrecorded
 	if p.recorder != nil {
 		recorded = errors.Join(recorded, p.recorder.Close())
 	}

@@ -19,7 +19,7 @@ var kinds = []linearizability.Kind{linearizability.Get, linearizability.Put, lin
 // leader, an election and, if that leader was left there to be asked, a client that asked it for a read. A run in
 // which nothing happened is not green (openraft #1910, #2068; etcd #21033).
 //
-// A window that left no majority is exempt: no store may serve there. Where that leaves no window at all, clients
+// A window that left no majority, alone or with the faults that overlapped it, is exempt: no store may serve there. Where that leaves no window at all, clients
 // must have done real work before the first fault and after the last.
 func notVacuous(planned int, windows []Window, ops []linearizability.Operation, elections []harness.Election) Check {
 	var missing, exempt []string
@@ -31,7 +31,7 @@ func notVacuous(planned int, windows []Window, ops []linearizability.Operation, 
 		if w.Evidence.Outcome != Installed {
 			continue // named by the check of the faults
 		}
-		if !w.Quorum {
+		if !w.couldServe(windows) {
 			exempt = append(exempt, fmt.Sprintf("#%d (%s)", w.Fault, w.What))
 			continue
 		}
@@ -76,11 +76,15 @@ func notVacuous(planned int, windows []Window, ops []linearizability.Operation, 
 // around looks at the time before the first fault and after the last, up to the end of the load.
 func around(windows []Window, ops []linearizability.Operation) (looked string, missing []string) {
 	ops = slices.DeleteFunc(slices.Clone(ops), func(op linearizability.Operation) bool { return op.Phase == harness.FinalReads })
-	before, lacked := okBetween(0, windows[0].From, ops)
+	first, last := windows[0].From, windows[0].To
+	for _, w := range windows {
+		first, last = min(first, w.From), max(last, w.To)
+	}
+	before, lacked := okBetween(0, first, ops)
 	if len(lacked) > 0 {
 		missing = append(missing, fmt.Sprintf("no ok of %s before the first fault", words(lacked)))
 	}
-	after, lacked := okBetween(windows[len(windows)-1].To, math.MaxInt64, ops)
+	after, lacked := okBetween(last, math.MaxInt64, ops)
 	if len(lacked) > 0 {
 		missing = append(missing, fmt.Sprintf("no ok of %s after the last fault", words(lacked)))
 	}
@@ -104,10 +108,11 @@ func okBetween(from, to time.Duration, ops []linearizability.Operation) (ok int,
 	return ok, absent
 }
 
+// electionsIn counts elections in later terms than the one in which the leader was found that the fault then hit.
 func electionsIn(w Window, elections []harness.Election) int {
 	n := 0
 	for _, e := range elections {
-		if e.At >= w.From && e.At <= w.To && e.Term > w.Term {
+		if e.At <= w.To && e.Term > w.Term {
 			n++
 		}
 	}

@@ -10,14 +10,25 @@ import (
 	"raftlab/linearizability"
 )
 
+var five = []string{"n1", "n2", "n3", "n4", "n5"}
+
+// become makes another fault of a window.
+func (w *Window) become(k Kind, target Target, nodes ...string) {
+	w.What, w.Nodes = Fault{Kind: k, Target: target}, nodes
+	w.effects(five, Effect{})
+}
+
 // honest is a run in which a leader was cut off for ten seconds, a follower paused, and everybody served.
 func honest() ([]Window, []linearizability.Operation, []harness.Election) {
 	installed := Evidence{Outcome: Installed}
 	windows := []Window{
-		{Fault: 1, What: Fault{Partition, Leader}, Nodes: []string{"n1"}, Leader: "n1", Term: 1,
-			From: 10 * time.Second, To: 20 * time.Second, Quorum: true, Evidence: installed},
-		{Fault: 2, What: Fault{Pause, Follower}, Nodes: []string{"n3"}, Leader: "n2", Term: 2,
-			From: 30 * time.Second, To: 40 * time.Second, Quorum: true, Evidence: installed},
+		{Fault: 1, What: Fault{Kind: Partition, Target: Leader}, Nodes: []string{"n1"}, Leader: "n1", Term: 1,
+			From: 10 * time.Second, To: 20 * time.Second, Evidence: installed},
+		{Fault: 2, What: Fault{Kind: Pause, Target: Follower}, Nodes: []string{"n3"}, Leader: "n2", Term: 2,
+			From: 30 * time.Second, To: 40 * time.Second, Evidence: installed},
+	}
+	for i := range windows {
+		windows[i].effects(five, Effect{})
 	}
 	var ops []linearizability.Operation
 	for _, from := range []time.Duration{15, 35} {
@@ -88,7 +99,7 @@ func TestAVacuousRunIsUnknownAndNamesWhatIsMissing(t *testing.T) {
 // Where no majority is left no store may serve. The check says which windows it did not ask.
 func TestAWindowWithoutAMajorityIsExemptAndNamed(t *testing.T) {
 	windows, ops, elections := honest()
-	windows[1].What, windows[1].Quorum = Fault{Pause, All}, false
+	windows[1].become(Pause, All, five...)
 	ops = ops[:len(kinds)] // nothing in the second window
 	c := notVacuous(2, windows, ops, elections)
 	if c.Verdict != Pass || !strings.HasPrefix(c.Looked, "1 fault window with 4 ok and 1 election in them") ||
@@ -101,7 +112,7 @@ func TestAWindowWithoutAMajorityIsExemptAndNamed(t *testing.T) {
 func TestWhereEveryWindowIsExemptThereMustBeWorkBeforeAndAfter(t *testing.T) {
 	windows, _, _ := honest()
 	windows = windows[:1] // from 10 s to 20 s
-	windows[0].What, windows[0].Quorum = Fault{Pause, All}, false
+	windows[0].become(Pause, All, five...)
 	at := func(phase string, calls ...time.Duration) (ops []linearizability.Operation) {
 		for _, call := range calls {
 			for _, kind := range kinds {
@@ -129,6 +140,44 @@ func TestWhereEveryWindowIsExemptThereMustBeWorkBeforeAndAfter(t *testing.T) {
 		if c.want == "" && !strings.HasSuffix(got.Looked, "#1 (pause all); 4 ok before and 4 after") {
 			t.Errorf("%s: %s", name, got.Looked)
 		}
+	}
+}
+
+// Two faults of which each leaves a majority may leave none together. What is asked of each depends on how long they did.
+func TestAWindowIsExemptWhereFaultsTogetherLeaveNoMajority(t *testing.T) {
+	for name, c := range map[string]struct {
+		from, to int // of the second, in seconds; the first is from 10 to 20
+		nodes    string
+		exempt   string
+	}{
+		"one each":              {12, 18, "n2", ""},
+		"apart":                 {30, 40, "n2 n3", ""},
+		"three of five":         {12, 18, "n2 n3", "#2 (crash n2,n3)"}, // the first has 2 s to itself
+		"almost all the time":   {11, 19, "n2 n3", "#1 (pause n1), #2 (crash n2,n3)"},
+		"the same one":          {11, 19, "n1", ""},
+		"longer than the first": {9, 24, "n2 n3", "#1 (pause n1)"},
+	} {
+		windows, _, _ := honest()
+		windows[0].become(Pause, "n1", "n1")
+		windows[1].become(Crash, Target(strings.ReplaceAll(c.nodes, " ", ",")), strings.Fields(c.nodes)...)
+		windows[1].From, windows[1].To = time.Duration(c.from)*time.Second, time.Duration(c.to)*time.Second
+		check := notVacuous(2, windows, nil, nil)
+		_, exempt, _ := strings.Cut(check.Looked, "no majority was left: ")
+		if exempt, _, _ = strings.Cut(exempt, ";"); exempt != c.exempt {
+			t.Errorf("%s: exempt is %q, want %q", name, exempt, c.exempt)
+		}
+	}
+}
+
+func TestAFaultThatTakesTheMajorityFromTheLeaderWithAnotherHitsTheLeader(t *testing.T) {
+	w := Window{Leader: "n1", What: Fault{Kind: Partition, Target: "n2"}, Nodes: []string{"n2"}}
+	w.effects(five, Effect{Down: []string{"n3"}})
+	if w.HitLeader() || !w.Quorum {
+		t.Errorf("n1 still reaches n4 and n5: %+v", w)
+	}
+	w.effects(five, Effect{Down: []string{"n3", "n4"}})
+	if !w.HitLeader() || w.Quorum {
+		t.Errorf("n1 reaches n5 only: %+v", w)
 	}
 }
 
@@ -165,11 +214,14 @@ func TestMembersThatAreCutOffTogetherMayBeTheMajority(t *testing.T) {
 	}{
 		{Partition, "n1", true, true}, {Partition, "n1 n2", true, true}, {Partition, "n2 n3", false, true},
 		{Partition, "n1 n2 n3", false, true}, {Partition, "n2 n3 n4", true, true},
-		{Pause, "n1 n2", true, true}, {Pause, "n1 n2 n3", true, false}, {Crash, "n2 n3 n4", false, false},
+		{Pause, "n1 n2", true, true}, {Pause, "n1 n2 n3", true, false}, {Crash, "n2 n3 n4", true, false},
+		{OneWay, "n1", true, true}, {OneWay, "n2", false, true}, {Bridge, "n1", false, true}, {Bridge, "n3", false, true},
+		{Ring, "n1 n2 n3 n4 n5", false, true},
 	} {
-		w := Window{What: Fault{Kind: c.kind}, Nodes: strings.Fields(c.nodes), Members: 5, Leader: "n1"}
-		if w.HitLeader() != c.hit || w.quorum() != c.quorum {
-			t.Errorf("%s %s: hit %v, quorum %v", c.kind, c.nodes, w.HitLeader(), w.quorum())
+		w := Window{Leader: "n1"}
+		w.become(c.kind, "", strings.Fields(c.nodes)...)
+		if w.HitLeader() != c.hit || w.Quorum != c.quorum {
+			t.Errorf("%s %s: hit %v, quorum %v", c.kind, c.nodes, w.HitLeader(), w.Quorum)
 		}
 	}
 }

@@ -8,27 +8,26 @@ import (
 )
 
 // isolated is n1 cut off from four others, with packets between it and each of the named ones.
-func isolated(bit ...string) Observations {
-	o := Observations{World: "docker", Before: probes(running), During: probes(running), After: probes(running),
-		Links: isolate([]string{"n1", "n2", "n3", "n4", "n5"}, []string{"n1"}), Dropped: map[harness.Link]uint64{}}
-	for _, link := range o.Links {
-		o.Dropped[link] = 0
+func isolated(bit ...string) *partition {
+	p := &partition{apart: true, links: isolate(five, []string{"n1"}), dropped: map[harness.Link]uint64{}}
+	for _, link := range p.links {
+		p.dropped[link] = 0
 	}
 	for _, other := range bit {
-		o.Dropped[harness.Link{From: other, To: "n1"}] = 7
+		p.dropped[harness.Link{From: other, To: "n1"}] = 7
 	}
-	return o
+	return p
 }
 
 func TestAPartitionNeedsARuleForEveryLinkAndPacketsBetweenTheTargetAndAMajority(t *testing.T) {
-	without := func(o Observations, links ...harness.Link) Observations {
+	without := func(p *partition, links ...harness.Link) *partition {
 		for _, link := range links {
-			delete(o.Dropped, link)
+			delete(p.dropped, link)
 		}
-		return o
+		return p
 	}
 	for name, c := range map[string]struct {
-		seen Observations
+		seen *partition
 		want Outcome
 		says string
 	}{
@@ -38,12 +37,61 @@ func TestAPartitionNeedsARuleForEveryLinkAndPacketsBetweenTheTargetAndAMajority(
 		"one rule of eight bites": {isolated("n2"), Indeterminate, "between n1 and n3 n4 n5 dropped nothing"},
 		"a link without a rule": {without(isolated("n2", "n3", "n4", "n5"), harness.Link{From: "n1", To: "n4"}), Indeterminate,
 			"no rule was found for n1 → n4"},
-		"links that nobody named": {Observations{Before: probes(running), After: probes(running)}, Indeterminate, "not known which links"},
+		"links that nobody named": {&partition{apart: true}, Indeterminate, "not known which links"},
 	} {
-		e := judgePartition([]string{"n1"}, c.seen)
+		e := injected(Observations{World: "docker", Before: probes(running), During: probes(running), After: probes(running)}).judge(c.seen)
 		if e.Outcome != c.want || !strings.Contains(e.Says, c.says) {
 			t.Errorf("%s: got %s %q, want %s with %q", name, e.Outcome, e.Says, c.want, c.says)
 		}
+	}
+}
+
+func TestARingAndABridgeNeedPacketsOnMostOfTheirLinks(t *testing.T) {
+	for name, links := range map[string][]harness.Link{"ring": ring(five), "bridge": bridge(five, []string{"n3"})} {
+		dropped := make(map[harness.Link]uint64)
+		for _, link := range links {
+			dropped[link] = 0
+		}
+		want := len(links)/4 + 1 // of half as many pairs
+		for bit := 0; bit <= want; bit++ {
+			seen := &partition{links: links, dropped: dropped}
+			e := injected(Observations{World: "docker", Before: probes(running), During: probes(running), After: probes(running)}).judge(seen)
+			if (e.Outcome == Installed) != (bit == want) || bit < want && !strings.Contains(e.Says, "dropped nothing") {
+				t.Errorf("%s: %d of %d pairs: %s %s", name, bit, len(links)/2, e.Outcome, e.Says)
+			}
+			for _, link := range links {
+				if dropped[link] == 0 && dropped[harness.Link{From: link.To, To: link.From}] == 0 {
+					dropped[link] = 3
+					break
+				}
+			}
+		}
+	}
+}
+
+// In a ring everybody sees a majority and nobody sees all; over a bridge only the bridge does.
+func TestARingLeavesEachMemberAMajority(t *testing.T) {
+	for n := 4; n <= 9; n++ {
+		all := view(n, 0).Members
+		e := Effect{Cut: ring(all)}
+		for _, m := range all {
+			if reach := e.reach(m, n); 2*reach <= n || reach == n {
+				t.Errorf("of %d, %s reaches %d", n, m, reach)
+			}
+		}
+		e = Effect{Cut: bridge(all, []string{"n2"})}
+		for _, m := range all {
+			if reach := e.reach(m, n); (reach == n) != (m == "n2") {
+				t.Errorf("over the bridge, of %d, %s reaches %d", n, m, reach)
+			}
+		}
+	}
+	if _, err := ParseSchedule(strings.NewReader("seed 1\nat 1s ring for 2s\nend 4s")); err != nil {
+		t.Error(err)
+	}
+	s := Schedule{Seed: 1, Events: []Event{{When: At(1), For: 1, Fault: Fault{Kind: Ring, Target: All}}}, End: 2}
+	if err := s.Fits([]string{"n1", "n2", "n3"}); err == nil || !strings.Contains(err.Error(), "ring at n1 n2 n3 cuts no link") {
+		t.Errorf("a ring of three: %v", err)
 	}
 }
 

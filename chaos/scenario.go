@@ -39,27 +39,31 @@ func (l Load) Or(other Load) Load {
 
 // step is a fault that lasts from shortest up to longest, drawn from the seed.
 type step struct {
-	fault             Fault
+	fault             string // as in a schedule
 	shortest, longest time.Duration
+	// over is how long before the end of the step before it this one begins; zero: some quiet time after it.
+	over time.Duration
+	when string // a trigger instead of a time, as in a schedule
 }
 
 // A leader that is cut off or killed is followed by an election within about 1.5 election time-outs (0.5 s
 // each) and must then be seen serving, so its window is several times that. A pause must be longer than any
 // election time-out.
 var (
-	cutLeader      = step{Fault{Partition, Leader}, 4 * time.Second, 5 * time.Second}
-	killLeader     = step{Fault{Crash, Leader}, 3 * time.Second, 4 * time.Second}
-	pauseFollower  = step{Fault{Pause, Follower}, 2 * time.Second, 3 * time.Second}
-	cutMinority    = step{Fault{Partition, LeaderMinority}, 4 * time.Second, 5 * time.Second}
-	cutBusyLeader  = step{Fault{Partition, Leader}, 2500 * time.Millisecond, 3 * time.Second}
-	pauseLeader    = step{Fault{Pause, Leader}, 2500 * time.Millisecond, 3500 * time.Millisecond}
-	killAll        = step{Fault{Crash, All}, 500 * time.Millisecond, time.Second}
+	cutLeader      = step{fault: "partition leader", shortest: 4 * time.Second, longest: 5 * time.Second}
+	killLeader     = step{fault: "crash leader", shortest: 3 * time.Second, longest: 4 * time.Second}
+	pauseFollower  = step{fault: "pause follower", shortest: 2 * time.Second, longest: 3 * time.Second}
+	cutMinority    = step{fault: "partition leader-minority", shortest: 4 * time.Second, longest: 5 * time.Second}
+	cutBusyLeader  = step{fault: "partition leader", shortest: 2500 * time.Millisecond, longest: 3 * time.Second}
+	pauseLeader    = step{fault: "pause leader", shortest: 2500 * time.Millisecond, longest: 3500 * time.Millisecond}
+	killAll        = step{fault: "crash all", shortest: 500 * time.Millisecond, longest: time.Second}
 	quietShortest  = 1500 * time.Millisecond
 	quietLongest   = 2500 * time.Millisecond
 	durationsRound = 10 * time.Millisecond
 )
 
-// Scenarios are the ones that ship, in the order in which `raftlab list` prints them.
+// Scenarios are the ones that ship, in the order in which `raftlab list` prints them. The file of a family adds its own in
+// an init function.
 var Scenarios = []Scenario{
 	{Name: "default", Shows: "isolate the leader, heal; kill the leader, restart; pause a follower, resume",
 		steps: []step{cutLeader, killLeader, pauseFollower}},
@@ -94,11 +98,25 @@ func FindScenario(name string) (Scenario, error) {
 func (s Scenario) Schedule(seed uint64) Schedule {
 	random := Random(seed, scheduleStream)
 	drawn := Schedule{Seed: seed}
-	at := between(random, quietShortest, quietLongest)
+	at := between(random, quietShortest, quietLongest) // when the next may begin
 	for _, step := range s.steps {
 		lasts := between(random, step.shortest, step.longest)
-		drawn.Events = append(drawn.Events, Event{At: at, For: lasts, Fault: step.fault})
-		at += lasts + between(random, quietShortest, quietLongest)
+		quiet := between(random, quietShortest, quietLongest)
+		event, err := parseEvent(strings.Fields(fmt.Sprintf("at 0s %s for %v", step.fault, lasts)))
+		begins := at
+		if n := len(drawn.Events); step.over > 0 && n > 0 {
+			before := drawn.Events[n-1]
+			begins = before.When.Time + before.For - min(step.over, before.For)
+		}
+		event.When = At(begins)
+		if step.when != "" && err == nil {
+			event.When, _, err = parseTrigger(strings.Fields(step.when))
+		}
+		if err != nil {
+			panic(fmt.Sprintf("chaos: scenario %s: %v", s.Name, err)) // our bug, that every test of scenarios finds
+		}
+		drawn.Events = append(drawn.Events, event)
+		at = max(at, begins+lasts+quiet)
 	}
 	drawn.End = at
 	return drawn

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,20 +17,21 @@ import (
 //
 //	seed 7
 //	at 2.1s partition leader for 4.5s
+//	at ops 400 delay all delay=50ms for 3s    # a fault may say more, and begin when something is seen
 //	at 9.8s crash leader for 3.2s
 //	end 15s
 //
-// Offsets count from the end of the warm-up. In real time the seed fixes faults and targets, not the timing
-// of anything inside the members.
+// Offsets and operations count from the end of the warm-up. Faults may overlap. In real time the seed fixes faults and
+// targets, not the timing of anything inside the members.
 type Schedule struct {
 	Seed   uint64 // picks the members for words such as follower
 	Events []Event
-	End    time.Duration // of the load, when everything is healed
+	End    time.Duration // nothing new begins; what is in force runs out, and then the load ends
 }
 
-// Event is one fault, in force from At for For.
+// Event is one fault, in force for For from when it begins.
 type Event struct {
-	At    time.Duration
+	When  Trigger
 	For   time.Duration
 	Fault Fault
 }
@@ -37,7 +39,7 @@ type Event struct {
 // ErrSchedule is wrapped by every error about a schedule; the text names the line and the rule.
 var ErrSchedule = errors.New("chaos: schedule")
 
-func (e Event) String() string { return fmt.Sprintf("at %v %s for %v", e.At, e.Fault, e.For) }
+func (e Event) String() string { return fmt.Sprintf("%s %s for %v", e.When, e.Fault, e.For) }
 
 func (s Schedule) String() string {
 	var b strings.Builder
@@ -54,31 +56,48 @@ func (s Schedule) Validate() error {
 	if len(s.Events) == 0 {
 		return fmt.Errorf("%w: no fault: a run in which nothing happens shows nothing", ErrSchedule)
 	}
-	free := time.Duration(0)
+	last := time.Duration(0)
 	for i, e := range s.Events {
-		if err := e.validate(free); err != nil {
+		if err := e.validate(s.Events[:i]); err != nil {
 			return fmt.Errorf("%w: event %d (%s): %w", ErrSchedule, i+1, e, within{err})
 		}
-		free = e.At + e.For
+		if e.When.On == AtTime {
+			last = max(last, e.When.Time+e.For)
+		}
 	}
-	if s.End < free {
-		return fmt.Errorf("%w: end %v: is before %v, when the last fault ends", ErrSchedule, s.End, free)
+	if s.End < last || s.End == 0 {
+		return fmt.Errorf("%w: end %v: is before %v, when the last fault ends", ErrSchedule, s.End, last)
 	}
 	return nil
 }
 
-func (e Event) validate(free time.Duration) error {
-	if _, err := ParseFault(string(e.Fault.Kind), string(e.Fault.Target)); err != nil {
+func (e Event) validate(before []Event) error {
+	if err := e.Fault.check(); err != nil {
 		return err
-	}
-	// Restore heals every cut at once, and a pause aimed at a dead process pauses nothing.
-	if e.At < free {
-		return fmt.Errorf("it begins before %v, when the fault before it ends; faults must not overlap", free)
 	}
 	if e.For <= 0 {
 		return errors.New("it must last longer than 0s")
 	}
+	for _, other := range before {
+		if !e.overlaps(other) || !e.Fault.Kind.excludes(other.Fault.Kind) {
+			continue
+		}
+		for _, node := range e.Fault.Target.certain() {
+			if other.Fault.Target == All || slices.Contains(other.Fault.Target.certain(), node) {
+				return fmt.Errorf("%s is hit by %s then: it means nothing there", node, other)
+			}
+		}
+		if other.Fault.Target == All {
+			return fmt.Errorf("every member is hit by %s then: it means nothing there", other)
+		}
+	}
 	return nil
+}
+
+// overlaps says whether both are certainly in force at some time.
+func (e Event) overlaps(other Event) bool {
+	return e.When.On == AtTime && other.When.On == AtTime &&
+		e.When.Time < other.When.Time+other.For && other.When.Time < e.When.Time+e.For
 }
 
 // Fits says whether every event can pick somebody among these members, whoever leads: a fault that can hit nobody
@@ -88,7 +107,11 @@ func (s Schedule) Fits(members []string) error {
 		return fmt.Errorf("%w: there is no member", ErrSchedule)
 	}
 	for i, e := range s.Events {
-		if _, err := e.Fault.Target.Resolve(View{Members: members, Leader: members[0]}, Random(s.Seed, targetStream)); err != nil {
+		nodes, err := e.Fault.Target.Resolve(View{Members: members, Leader: members[0]}, Random(s.Seed, targetStream))
+		if family := e.Fault.Kind.family(); err == nil && family.Fits != nil {
+			err = family.Fits(e.Fault, nodes, members)
+		}
+		if err != nil {
 			return fmt.Errorf("%w: event %d (%s): %w", ErrSchedule, i+1, e, within{err})
 		}
 	}
@@ -101,17 +124,18 @@ type within struct{ error }
 func (w within) Error() string { return strings.TrimPrefix(w.error.Error(), "chaos: ") }
 func (w within) Unwrap() error { return w.error }
 
-// ParseSchedule reads what String prints. Empty lines and lines that begin with # are ignored.
+// ParseSchedule reads what String prints. Empty lines are ignored, and what follows a #.
 func ParseSchedule(r io.Reader) (Schedule, error) {
 	var s Schedule
 	lines := bufio.NewScanner(r)
 	seen := make(map[string]int)
 	for number := 1; lines.Scan(); number++ {
-		words := strings.Fields(lines.Text())
-		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+		line, _, _ := strings.Cut(lines.Text(), "#")
+		words := strings.Fields(line)
+		if len(words) == 0 {
 			continue
 		}
-		if words[0] != "at" && seen[words[0]] > 0 {
+		if (words[0] == "seed" || words[0] == "end") && seen[words[0]] > 0 {
 			return s, fmt.Errorf("%w: line %d: %s is on line %d already", ErrSchedule, number, words[0], seen[words[0]])
 		}
 		seen[words[0]] = number
@@ -139,20 +163,32 @@ func (s *Schedule) parseLine(words []string) (err error) {
 		}
 	case words[0] == "end" && len(words) == 2:
 		s.End, err = offset(words[1])
-	case words[0] == "at" && len(words) == 6 && words[4] == "for":
+	case words[0] == "at" || words[0] == "when":
 		var e Event
-		if e.At, err = offset(words[1]); err != nil {
-			return err
+		if e, err = parseEvent(words); err == nil {
+			s.Events = append(s.Events, e)
 		}
-		if e.For, err = offset(words[5]); err != nil {
-			return err
-		}
-		e.Fault, err = ParseFault(words[2], words[3])
-		s.Events = append(s.Events, e)
 	default:
 		return fmt.Errorf("%q is none of `seed N`, `at 2s FAULT TARGET for 4s`, `end 20s`", strings.Join(words, " "))
 	}
 	return err
+}
+
+// parseEvent reads TRIGGER FAULT [TARGET] [NAME=VALUE...] for DURATION.
+func parseEvent(line []string) (e Event, err error) {
+	rest := line
+	if e.When, rest, err = parseTrigger(rest); err != nil {
+		return e, err
+	}
+	last := len(rest) - 2
+	if last < 1 || rest[last] != "for" {
+		return e, fmt.Errorf("%q does not end with how long, such as `for 4s`", strings.Join(line, " "))
+	}
+	if e.For, err = offset(rest[last+1]); err != nil {
+		return e, err
+	}
+	e.Fault, err = ParseFault(strings.Join(rest[:last], " "))
+	return e, err
 }
 
 func offset(word string) (time.Duration, error) {

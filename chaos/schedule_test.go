@@ -10,21 +10,62 @@ import (
 	"pgregory.net/rapid"
 )
 
+// anyFault draws a fault of any family with some of its parameters.
+func anyFault(t *rapid.T) Fault {
+	family := rapid.SampledFrom(Families()).Draw(t, "family")
+	f := Fault{Kind: family.Kind, Target: rapid.SampledFrom(append([]Target{"n1", "n2,n5"}, Targets...)).Draw(t, "target")}
+	for _, p := range family.Params {
+		if p.Default != "" && rapid.Bool().Draw(t, p.Name) {
+			value, err := p.canonical(p.Default)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Params == nil {
+				f.Params = make(map[string]string)
+			}
+			f.Params[p.Name] = value
+		}
+	}
+	if f.check() != nil { // parameters that do not go together, or one that must be given
+		t.Skip()
+	}
+	return f
+}
+
+func anyTrigger(t *rapid.T, at time.Duration) Trigger {
+	n := rapid.Uint64Range(1, 1e6).Draw(t, "n")
+	return rapid.SampledFrom([]Trigger{At(at), {On: AtOps, N: n}, {On: AtCommit, N: n}, {On: AtTerm, N: n}, {On: WhenLeader},
+		{On: WhenLeader, Node: "n2"}}).Draw(t, "trigger")
+}
+
 func TestAScheduleParsesBackToWhatWasPrinted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := Schedule{Seed: rapid.Uint64Range(0, 1<<63-1).Draw(t, "seed")}
-		names := append([]Target{"n1", "n2,n5"}, Targets...)
 		for range rapid.IntRange(1, 6).Draw(t, "events") {
 			at := s.End + time.Duration(rapid.Int64Range(0, 1e10).Draw(t, "gap"))
 			lasts := time.Duration(rapid.Int64Range(1, 1e10).Draw(t, "for"))
-			s.Events = append(s.Events, Event{At: at, For: lasts, Fault: Fault{
-				rapid.SampledFrom(Kinds).Draw(t, "kind"), rapid.SampledFrom(names).Draw(t, "target")}})
+			s.Events = append(s.Events, Event{When: anyTrigger(t, at), For: lasts, Fault: anyFault(t)})
 			s.End = at + lasts
 		}
 		s.End += time.Duration(rapid.Int64Range(0, 1e10).Draw(t, "quiet"))
-		got, err := ParseSchedule(strings.NewReader("# a comment\n\n" + s.String()))
+		got, err := ParseSchedule(strings.NewReader("# a comment\n\n" + strings.ReplaceAll(s.String(), "\n", "  # n1 led\n")))
 		if err != nil || !reflect.DeepEqual(got, s) {
 			t.Fatalf("printed\n%sparsed to\n%s(%v)", s, got, err)
+		}
+	})
+}
+
+func FuzzParseSchedule(f *testing.F) {
+	f.Add("seed 7\nat 2.1s partition leader for 4.5s\nat ops 4 one-way n1 direction=in for 1s # why\nwhen leader n2 crash one for 1s\nend 9s")
+	f.Add("seed 1\nat term 4 ring for 1s\nend 0s")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ParseSchedule(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		again, err := ParseSchedule(strings.NewReader(s.String()))
+		if err != nil || !reflect.DeepEqual(again, s) {
+			t.Fatalf("%q printed\n%sparsed to\n%s(%v)", text, s, again, err)
 		}
 	})
 }
@@ -78,14 +119,20 @@ func TestABadScheduleIsRefusedWithItsLineAndTheRule(t *testing.T) {
 		"seed -1\nend 1s":        `line 1: seed "-1" is not a whole number`,
 		"seed 1\nseed 2\nend 1s": "line 2: seed is on line 1 already",
 		"seed 1\nend 5s":         "no fault",
-		"seed 1\nat 1s kill leader for 2s\nend 5s":                       `chaos: schedule: line 2: fault "kill" is not known; use partition, crash, pause`,
-		"seed 1\n\n# x\nat 1s crash leadr for 2s\nend 5s":                `line 4: target "leadr" is not known; use one, minority`,
-		"seed 1\nat 1 crash leader for 2s\nend 5s":                       `line 2: "1" is not a time`,
-		"seed 1\nat 1s crash leader for -2s\nend 5s":                     `line 2: "-2s" is not a time`,
-		"seed 1\nat 1s crash leader for 0s\nend 5s":                      "event 1 (at 1s crash leader for 0s): it must last longer",
-		"seed 1\nat 1s crash leader\nend 5s":                             "line 2: \"at 1s crash leader\" is none of",
-		"seed 1\nat 1s crash leader for 2s\nend 2s":                      "end 2s: is before 3s",
-		"seed 1\nat 1s crash one for 2s\nat 2s pause one for 1s\nend 9s": "event 2 (at 2s pause one for 1s): it begins before 3s",
+		"seed 1\nat 1s kill leader for 2s\nend 5s":                        `chaos: schedule: line 2: fault "kill" is not known; use bridge, crash, `,
+		"seed 1\n\n# x\nat 1s crash leadr for 2s\nend 5s":                 `line 4: target "leadr" is not known; use one, minority`,
+		"seed 1\nat 1 crash leader for 2s\nend 5s":                        `line 2: "1" is not a time`,
+		"seed 1\nat 1s crash leader for -2s\nend 5s":                      `line 2: "-2s" is not a time`,
+		"seed 1\nat 1s crash leader for 0s\nend 5s":                       "event 1 (at 1s crash leader for 0s): it must last longer",
+		"seed 1\nat 1s crash leader\nend 5s":                              `line 2: "at 1s crash leader" does not end with how long`,
+		"seed 1\nat 1s crash leader for 2s\nend 2s":                       "end 2s: is before 3s",
+		"seed 1\nat 1s crash n1 for 2s\nat 2s pause n1,n2 for 1s\nend 9s": "event 2 (at 2s pause n1,n2 for 1s): n1 is hit by at 1s crash n1 for 2s then",
+		"seed 1\nat 1s crash all for 2s\nat 2s pause one for 1s\nend 9s":  "event 2 (at 2s pause one for 1s): every member is hit by at 1s crash all for 2s then",
+		"seed 1\nat ops 0 crash one for 2s\nend 9s":                       `line 2: at ops "0" is not a whole number above 0`,
+		"seed 1\nat ops\nend 9s":                                          `line 2: "at ops" does not begin with one of: at 2s, at ops 500`,
+		"seed 1\nwhen follower crash one for 2s\nend 9s":                  `line 2: "when follower crash one for 2s" does not begin with one of`,
+		"seed 1\nwen leader crash one for 2s\nend 9s":                     `line 2: "wen leader crash one for 2s" is none of`,
+		"seed 1\nat 1s one-way n1 direction=up for 2s\nend 9s":            "line 2: fault one-way: direction=up is not one of out, in",
 	} {
 		_, err := ParseSchedule(strings.NewReader(text))
 		if !errors.Is(err, ErrSchedule) || !strings.Contains(err.Error(), want) {

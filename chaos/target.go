@@ -16,6 +16,7 @@ type Target string
 const (
 	One      Target = "one"      // any one member
 	Minority Target = "minority" // the most members that leave a majority
+	Half     Target = "half"     // half of the members: of an odd number, as many as minority
 	Majority Target = "majority" // the fewest members that leave none
 	Leader   Target = "leader"   // who leads at injection
 	Follower Target = "follower" // any one member that does not lead
@@ -25,7 +26,7 @@ const (
 )
 
 // Targets are the words that ParseTarget knows.
-var Targets = []Target{One, Minority, Majority, Leader, Follower, LeaderMinority, All}
+var Targets = []Target{One, Minority, Half, Majority, Leader, Follower, LeaderMinority, All}
 
 // ErrTarget is wrapped by every error about a target: a word that nobody knows, or one that picks nobody.
 var ErrTarget = errors.New("chaos: target")
@@ -50,10 +51,16 @@ func ParseTarget(s string) (Target, error) {
 	return Target(s), nil
 }
 
-// View is what target resolution knows of the cluster: its members in order, and who leads, if anybody does.
+// View is what target resolution knows of the cluster: its members in order, who leads, if anybody does, and what
+// faults in force have done.
 type View struct {
 	Members []string
 	Leader  string
+	// Lost are the members that cannot lead nor follow because of faults in force. Words that draw draw from the others:
+	// a second fault is to hit somebody whom the first has left.
+	Lost []string
+	// Barred says at which members the new fault would mean nothing, and why.
+	Barred map[string]string
 	// Untold is why nobody can tell who leads, where the System is no harness.Inspector; empty where it can be told.
 	Untold string
 }
@@ -69,54 +76,84 @@ func (v View) noLeader() string {
 // fault that hits nobody would look like one that the store survived.
 func (t Target) Resolve(v View, rng *rand.Rand) ([]string, error) {
 	n := len(v.Members)
+	free := v.free()
 	switch t {
 	case One:
-		return pick(t, v.Members, 1, rng)
+		return pick(t, free, 1, rng)
 	case Minority:
-		return pick(t, v.Members, (n-1)/2, rng)
+		return pick(t, free, (n-1)/2-len(v.Lost), rng)
+	case Half:
+		return pick(t, free, n/2, rng)
 	case Majority:
-		return pick(t, v.Members, n/2+1, rng)
-	case All:
-		return pick(t, v.Members, n, rng)
-	case Leader:
-		if v.Leader == "" {
-			return nil, fmt.Errorf("%w %s: %s", ErrTarget, t, v.noLeader())
-		}
-		return []string{v.Leader}, nil
-	case LeaderMinority:
-		return leaderMinority(v, rng)
+		return pick(t, free, n/2+1, rng)
 	case Follower:
 		if v.Leader == "" {
 			return nil, fmt.Errorf("%w %s: %s, so it is not known who follows", ErrTarget, t, v.noLeader())
 		}
-		followers := slices.DeleteFunc(slices.Clone(v.Members), func(m string) bool { return m == v.Leader })
-		return pick(t, followers, 1, rng)
+		return pick(t, without(free, v.Leader), 1, rng)
 	}
-	names := strings.Split(string(t), ",")
-	for _, name := range names {
-		if !slices.Contains(v.Members, name) {
-			return nil, fmt.Errorf("%w %s: there is no member %s among %s", ErrTarget, t, name, strings.Join(v.Members, " "))
+	chosen, err := t.named(v, rng)
+	if err != nil {
+		return nil, err
+	}
+	for _, node := range chosen {
+		if why, barred := v.Barred[node]; barred {
+			return nil, fmt.Errorf("%w %s: %s at %s: it would mean nothing there", ErrTarget, t, why, node)
 		}
-	}
-	return inOrder(v.Members, names), nil
-}
-
-// leaderMinority takes as many of the others with the leader as leave a majority, at most one.
-func leaderMinority(v View, rng *rand.Rand) ([]string, error) {
-	if v.Leader == "" {
-		return nil, fmt.Errorf("%w %s: %s", ErrTarget, LeaderMinority, v.noLeader())
-	}
-	others := slices.DeleteFunc(slices.Clone(v.Members), func(m string) bool { return m == v.Leader })
-	chosen := []string{v.Leader}
-	if (len(v.Members)-1)/2 > 1 {
-		chosen = append(chosen, others[rng.IntN(len(others))])
 	}
 	return inOrder(v.Members, chosen), nil
 }
 
+// free are the members among which a word may draw.
+func (v View) free() []string {
+	return slices.DeleteFunc(slices.Clone(v.Members), func(m string) bool {
+		_, barred := v.Barred[m]
+		return barred || slices.Contains(v.Lost, m)
+	})
+}
+
+// named are the members that a word means whatever has become of them.
+func (t Target) named(v View, rng *rand.Rand) ([]string, error) {
+	switch t {
+	case All:
+		if len(v.Members) == 0 {
+			return nil, fmt.Errorf("%w %s picks nobody out of 0 members", ErrTarget, t)
+		}
+		return v.Members, nil
+	case Leader, LeaderMinority:
+		if v.Leader == "" {
+			return nil, fmt.Errorf("%w %s: %s", ErrTarget, t, v.noLeader())
+		}
+		chosen := []string{v.Leader}
+		// As many of the others as leave a majority, at most one.
+		if others := without(v.free(), v.Leader); t == LeaderMinority && (len(v.Members)-1)/2-len(v.Lost) > 1 && len(others) > 0 {
+			chosen = append(chosen, others[rng.IntN(len(others))])
+		}
+		return chosen, nil
+	}
+	for _, name := range t.certain() {
+		if !slices.Contains(v.Members, name) {
+			return nil, fmt.Errorf("%w %s: there is no member %s among %s", ErrTarget, t, name, strings.Join(v.Members, " "))
+		}
+	}
+	return t.certain(), nil
+}
+
+// certain are the names in t, nil where it is a word.
+func (t Target) certain() []string {
+	if slices.Contains(Targets, t) || t == "" {
+		return nil
+	}
+	return strings.Split(string(t), ",")
+}
+
+func without(nodes []string, node string) []string {
+	return slices.DeleteFunc(slices.Clone(nodes), func(m string) bool { return m == node })
+}
+
 func pick(t Target, from []string, count int, rng *rand.Rand) ([]string, error) {
 	if count < 1 || len(from) < count {
-		return nil, fmt.Errorf("%w %s picks nobody out of %d members", ErrTarget, t, len(from))
+		return nil, fmt.Errorf("%w %s picks nobody: %d members are left to draw from", ErrTarget, t, len(from))
 	}
 	var chosen []string
 	for _, i := range rng.Perm(len(from))[:count] {
@@ -136,3 +173,6 @@ func words[T ~string](list []T) string {
 	}
 	return strings.Join(all, ", ")
 }
+
+// needsLeader says whether t cannot be resolved without one.
+func (t Target) needsLeader() bool { return t == Leader || t == Follower || t == LeaderMinority }

@@ -28,6 +28,7 @@ func TestATargetWordPicksAsManyMembersAsItPromises(t *testing.T) {
 		{One, 3, 1}, {One, 5, 1},
 		// tipocket's minority was n/2-1, which is nobody on three members.
 		{Minority, 3, 1}, {Minority, 4, 1}, {Minority, 5, 2}, {Minority, 7, 3},
+		{Half, 3, 1}, {Half, 4, 2}, {Half, 5, 2},
 		{Majority, 3, 2}, {Majority, 4, 3}, {Majority, 5, 3},
 		{Leader, 3, 1}, {Leader, 5, 1}, {Follower, 3, 1}, {Follower, 5, 1}, {All, 3, 3}, {All, 5, 5},
 		{"n1,n3", 3, 2}, {"n2", 3, 1},
@@ -95,20 +96,52 @@ func TestAFollowerIsDrawnFromTheSeed(t *testing.T) {
 	}
 }
 
+// A second fault is to hit somebody whom the first has left, and to leave a majority where its word says so.
+func TestAWordDrawsAmongMembersThatFaultsInForceHaveLeft(t *testing.T) {
+	v := view(5, 1)
+	v.Lost, v.Barred = []string{"n2"}, map[string]string{"n3": "fault #1 (crash one) is in force"}
+	for _, c := range []struct {
+		target Target
+		want   int
+		among  string
+	}{{One, 1, "n1 n4 n5"}, {Follower, 1, "n4 n5"}, {Minority, 1, "n1 n4 n5"}, {Leader, 1, "n1"}, {LeaderMinority, 1, "n1"}, {"n2", 1, "n2"}} {
+		for seed := range uint64(50) {
+			got, err := c.target.Resolve(v, Random(seed, targetStream))
+			if err != nil || len(got) != c.want || !strings.Contains(c.among, got[0]) {
+				t.Fatalf("%s, seed %d: %v, %v; want %d among %s", c.target, seed, got, err, c.want, c.among)
+			}
+		}
+	}
+	for _, target := range []Target{"n3", "n1,n3", All} {
+		if got, err := target.Resolve(v, Random(1, targetStream)); !errors.Is(err, ErrTarget) || !strings.Contains(err.Error(), "fault #1 (crash one) is in force at n3") {
+			t.Errorf("%s: %v, %v", target, got, err)
+		}
+	}
+	v.Lost = []string{"n2", "n4"}
+	if got, err := Minority.Resolve(v, Random(1, targetStream)); err == nil {
+		t.Errorf("two of five are lost already, and %v more", got)
+	}
+}
+
 func TestAMisspeltFaultOrTargetIsAnErrorThatNamesTheKnownOnes(t *testing.T) {
-	for _, c := range []struct{ kind, target, want string }{
-		{"kil", "leader", "partition, crash, pause"},
-		{"strobe_skews", "leader", "partition, crash, pause"},
-		{"", "leader", "partition, crash, pause"},
-		{"crash", "leadr", "one, minority, majority, leader, follower, leader-minority, all"},
-		{"crash", "", "one, minority, majority, leader, follower, leader-minority, all"},
-		{"crash", "n1,n1", "twice"},
-		{"crash", "n1, n2", "one, minority"},
-		{"crash", "n0", "one, minority"},
+	for _, c := range []struct{ fault, want string }{
+		{"kil leader", "bridge, crash, "},
+		{"strobe_skews leader", "partition, pause"},
+		{"", `fault "" is not known`},
+		{"crash leadr", "one, minority, half, majority, leader, follower, leader-minority, all"},
+		{"crash", `target "" is not known`},
+		{"crash n1,n1", "twice"},
+		{"crash n1, n2", "one, minority"},
+		{"crash n0", "one, minority"},
+		{"crash n1 n2", `"n2" is not name=value`},
+		{"crash n1 force=9", `parameter "force" is not known: it has none`},
+		{"one-way n1 dir=in", `parameter "dir" is not known; use direction`},
+		{"one-way n1 direction=up", "direction=up is not one of out, in"},
+		{"one-way n1 direction=in direction=out", "direction is given twice"},
 	} {
-		_, err := ParseFault(c.kind, c.target)
+		_, err := ParseFault(c.fault)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("ParseFault(%q, %q) = %v; want an error with %q", c.kind, c.target, err, c.want)
+			t.Errorf("ParseFault(%q) = %v; want an error with %q", c.fault, err, c.want)
 		}
 	}
 }

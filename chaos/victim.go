@@ -10,7 +10,7 @@ import (
 // they were in force: a leader that answers for a majority that it has lost is found only by those who ask it.
 func unasked(windows []Window, ops []linearizability.Operation) (asked int, missing []string) {
 	for _, w := range windows {
-		if w.Evidence.Outcome != Installed || !w.Quorum || !w.HitLeader() || w.What.Kind == Crash {
+		if w.Evidence.Outcome != Installed || !w.couldServe(windows) || !w.LeftThere() {
 			continue
 		}
 		reads := 0
@@ -22,10 +22,8 @@ func unasked(windows []Window, ops []linearizability.Operation) (asked int, miss
 		asked += reads
 		if reads == 0 {
 			missing = append(missing, fmt.Sprintf("nobody asked the %s member %s for a read during fault #%d (%s)",
-				suffers[w.What.Kind], w.Leader, w.Fault, w.What))
+				w.What.Kind.family().Suffers, w.Leader, w.Fault, w.What))
 		}
 	}
 	return asked, missing
 }
-
-var suffers = map[Kind]string{Partition: "isolated", Pause: "paused"}

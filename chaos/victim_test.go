@@ -15,15 +15,16 @@ func TestALeaderThatIsHitAndNotKilledMustBeAskedForARead(t *testing.T) {
 		change  func(*linearizability.Operation)
 		missing string
 	}{
-		"asked":                  {Fault{Partition, Leader}, func(*linearizability.Operation) {}, ""},
-		"another was asked":      {Fault{Partition, Leader}, func(op *linearizability.Operation) { op.Node = "n2" }, "nobody asked the isolated member n1 for a read during fault #1 (partition leader)"},
-		"only written to":        {Fault{Pause, Leader}, func(op *linearizability.Operation) { op.Kind = linearizability.Put }, "nobody asked the paused member n1"},
-		"asked before":           {Fault{Pause, Leader}, func(op *linearizability.Operation) { op.Call = 9 * time.Second }, "nobody asked"},
-		"asked after":            {Fault{Pause, Leader}, func(op *linearizability.Operation) { op.Call = 21 * time.Second }, "nobody asked"},
-		"the dead are not asked": {Fault{Crash, Leader}, func(op *linearizability.Operation) { op.Node = "n2" }, ""},
+		"asked":                  {Fault{Kind: Partition, Target: Leader}, func(*linearizability.Operation) {}, ""},
+		"another was asked":      {Fault{Kind: Partition, Target: Leader}, func(op *linearizability.Operation) { op.Node = "n2" }, "nobody asked the isolated member n1 for a read during fault #1 (partition leader)"},
+		"only written to":        {Fault{Kind: Pause, Target: Leader}, func(op *linearizability.Operation) { op.Kind = linearizability.Put }, "nobody asked the paused member n1"},
+		"asked before":           {Fault{Kind: Pause, Target: Leader}, func(op *linearizability.Operation) { op.Call = 9 * time.Second }, "nobody asked"},
+		"asked after":            {Fault{Kind: Pause, Target: Leader}, func(op *linearizability.Operation) { op.Call = 21 * time.Second }, "nobody asked"},
+		"the dead are not asked": {Fault{Kind: Crash, Target: Leader}, func(op *linearizability.Operation) { op.Node = "n2" }, ""},
 	} {
-		w := Window{Fault: 1, What: c.fault, Nodes: []string{"n1"}, Leader: "n1", Members: 5, From: 9 * time.Second,
-			InForce: 10 * time.Second, To: 20 * time.Second, Quorum: true, Evidence: Evidence{Outcome: Installed}}
+		w := Window{Fault: 1, What: c.fault, Nodes: []string{"n1"}, Leader: "n1", From: 9 * time.Second,
+			InForce: 10 * time.Second, To: 20 * time.Second, Evidence: Evidence{Outcome: Installed}}
+		w.effects(five, Effect{})
 		op := read
 		c.change(&op)
 		_, missing := unasked([]Window{w}, []linearizability.Operation{op})

@@ -15,31 +15,66 @@ type Window struct {
 	Term    uint64   `json:"term,omitempty"`
 	// From is when the injection began, with its intent on disk: it may take long, and what it causes comes while it
 	// goes on. Whoever is served from InForce on is served in spite of the fault.
-	From     time.Duration `json:"from_ns"`
-	InForce  time.Duration `json:"in_force_ns"` // the injection was done
-	To       time.Duration `json:"to_ns"`       // undo began
-	Quorum   bool          `json:"quorum"`      // a majority was left
-	Evidence Evidence      `json:"evidence"`
+	From    time.Duration `json:"from_ns"`
+	InForce time.Duration `json:"in_force_ns"` // the injection was done
+	To      time.Duration `json:"to_ns"`       // undo began
+	// Effect is what this fault took away, With what it took away together with those in force when it began.
+	Effect   Effect   `json:"effect"`
+	With     Effect   `json:"effect_with_others"`
+	Quorum   bool     `json:"quorum"` // a majority was left when it began
+	Evidence Evidence `json:"evidence"`
 }
 
-// HitLeader says whether the fault took the leader from the majority, so that there must be an election. Members
-// that are cut off together still hear each other: where they are the majority, the leader is hit if it is not of them.
+// HitLeader says whether the fault, with those that were in force already, took the leader from the majority, so that
+// there must be an election.
 func (w Window) HitLeader() bool {
-	if w.Leader == "" {
-		return false
-	}
-	hit := slices.Contains(w.Nodes, w.Leader)
-	if w.What.Kind == Partition && w.Members > 0 && 2*len(w.Nodes) > w.Members {
-		return !hit
-	}
-	return hit
+	return w.Leader != "" && w.Members > 0 && w.With.Loses(w.Leader, w.Members)
 }
 
-// quorum says whether a majority is left that can hear each other.
-func (w Window) quorum() bool {
-	left := w.Members - len(w.Nodes)
-	if w.What.Kind == Partition {
-		left = max(left, len(w.Nodes))
+// LeftThere says whether a leader was hit and is still there to be asked.
+func (w Window) LeftThere() bool { return w.HitLeader() && w.What.Kind.family().Suffers != "" }
+
+// effects fills in what the fault takes away, alone and with those that are in force.
+func (w *Window) effects(members []string, others Effect) {
+	w.Members = len(members)
+	w.Effect = w.What.effect(w.Nodes, members)
+	w.With = others.And(w.Effect)
+	w.Quorum = w.With.Quorum(w.Members)
+}
+
+// serviceMin is how long a majority must be left, at one go, before a store can be blamed for not having served: an
+// election takes about 1.5 time-outs of 0.5 s, and then clients must find the new leader.
+const serviceMin = 2 * time.Second
+
+// couldServe says whether a majority was left in w for long enough, whatever else was in force meanwhile. A window that
+// no other one overlaps is never too short.
+func (w Window) couldServe(all []Window) bool {
+	edges := []time.Duration{w.From, w.To}
+	var others []Window
+	for _, o := range all {
+		if o.Fault == w.Fault || o.Evidence.Outcome == Skipped || o.To <= w.From || o.From >= w.To {
+			continue
+		}
+		others = append(others, o)
+		edges = append(edges, max(o.From, w.From), min(o.To, w.To))
 	}
-	return 2*left > w.Members
+	if len(others) == 0 {
+		return w.Quorum
+	}
+	slices.Sort(edges)
+	var served, longest time.Duration
+	for i, from := range edges[:len(edges)-1] {
+		to := edges[i+1]
+		effect := w.Effect
+		for _, o := range others {
+			if o.From < to && o.To > from {
+				effect = effect.And(o.Effect)
+			}
+		}
+		if served += to - from; !effect.Quorum(w.Members) {
+			served = 0
+		}
+		longest = max(longest, served)
+	}
+	return longest >= min(serviceMin, w.To-w.From)
 }

@@ -62,11 +62,20 @@ type Link struct{ From, To string }
 
 // Networker can cut links between members. Links between clients and members are not touched.
 type Networker interface {
-	// Cut drops everything on these links until Restore, in addition to what is cut already.
-	Cut(ctx context.Context, links []Link) error
-	// Restore removes every cut and leaves no rule behind.
+	// Cut drops everything on these links until the Cut that it returns is healed. Cuts may overlap: a link that is in
+	// two of them is open again when both are healed. Where an error comes back with a Cut, a part of it is in
+	// force, and must be healed.
+	Cut(ctx context.Context, links []Link) (Cut, error)
+	// Restore heals every cut and leaves no rule behind.
 	Restore(ctx context.Context) error
-	// Dropped counts what the cuts in force have swallowed so far: packets in containers, chunks of bytes
-	// or refused connections in a relay. It reads the counters of its own rules.
+}
+
+// Cut is what one call of Networker.Cut has put in force. Its methods are safe for concurrent use.
+type Cut interface {
+	// Dropped counts per link what was swallowed there since this cut began: packets in containers, chunks of bytes or
+	// connections in a relay. It reads the counters of the rules that are there now, so after Heal it is
+	// empty, or names what is still there.
 	Dropped(ctx context.Context) (map[Link]uint64, error)
+	// Heal opens the links that no other cut holds. One that is healed already stays so.
+	Heal(ctx context.Context) error
 }

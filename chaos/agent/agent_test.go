@@ -28,7 +28,7 @@ func TestBadArgumentsAreUsage(t *testing.T) {
 }
 
 func TestPeerWithoutDirectionIsBoth(t *testing.T) {
-	drops, err := parseDrops([]string{"--peer", "10.0.0.1", "--peer", "10.0.0.2/in"})
+	drops, err := parseDrops("cut", []string{"--peer", "10.0.0.1", "--peer", "10.0.0.2/in"})
 	one, two := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	want := []Drop{{one, in}, {one, out}, {two, in}}
 	if err != nil || fmt.Sprint(drops) != fmt.Sprint(want) {
@@ -92,6 +92,19 @@ func testRules(t *testing.T) {
 		c.Rules[0].Packets != 1 || c.Rules[1].Packets != 1 || c.Rules[1].Bytes == 0 {
 		t.Fatalf("during: %+v", c)
 	}
+	do(t, "heal", "--peer", peer.String()+"/out")
+	if err := send("127.0.0.1", peer.String()+":9"); err != nil {
+		t.Errorf("the healed peer: %v", err)
+	}
+	if c := counters(t); len(c.Rules) != 1 || c.Rules[0].Drop != (Drop{other, in}) || c.Rules[0].Packets != 1 {
+		t.Fatalf("the other rule: %+v", c)
+	}
+	do(t, "cut", "--peer", peer.String()+"/out")
+	do(t, "heal", "--peer", other.String(), "--peer", peer.String()) // the last rule takes the table with it
+	if c := counters(t); c.Table {
+		t.Fatalf("after both were healed: %+v", c)
+	}
+	do(t, "cut", "--peer", peer.String())
 	do(t, "heal")
 	do(t, "heal") // nothing to heal is healed
 	if c := counters(t); c.Table {

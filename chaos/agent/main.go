@@ -5,7 +5,7 @@
 //	agent wait                          idle until SIGTERM: process 1 of the side-car
 //	agent cut --peer IP[/in|/out] ...   drop packets from (in) or to (out) a peer, or both
 //	agent counters                      the rules in force and what each has dropped, as JSON
-//	agent heal                          remove the table
+//	agent heal [--peer IP[/in|/out]]... remove the rules for these peers, or the whole table
 //	agent check                         can this kernel do all of this here?
 package main
 
@@ -43,14 +43,14 @@ func main() {
 // errUnsupported says that no cut will ever work in this container on this kernel.
 var errUnsupported = errors.New("links cannot be cut here")
 
-var errUsage = errors.New("usage: agent wait | cut --peer IP[/in|/out] ... | counters | heal | check")
+var errUsage = errors.New("usage: agent wait | cut --peer IP[/in|/out] ... | counters | heal [--peer IP[/in|/out]] ... | check")
 
 func run(args []string, stdout io.Writer) error {
 	if len(args) == 0 {
 		return errUsage
 	}
 	command, args := args[0], args[1:]
-	if command != "cut" && len(args) > 0 {
+	if command != "cut" && command != "heal" && len(args) > 0 {
 		return fmt.Errorf("%s takes no arguments: %w", command, errUsage)
 	}
 	if command == "wait" {
@@ -60,9 +60,9 @@ func run(args []string, stdout io.Writer) error {
 		return nil
 	}
 	var drops []Drop
-	if command == "cut" {
+	if command == "cut" || len(args) > 0 {
 		var err error
-		if drops, err = parseDrops(args); err != nil {
+		if drops, err = parseDrops(command, args); err != nil {
 			return err
 		}
 	}
@@ -80,7 +80,7 @@ func run(args []string, stdout io.Writer) error {
 		}
 		return json.NewEncoder(stdout).Encode(counters)
 	case "heal":
-		return heal(conn)
+		return heal(conn, drops)
 	case "check":
 		return check(conn)
 	}
@@ -88,9 +88,9 @@ func run(args []string, stdout io.Writer) error {
 }
 
 // parseDrops reads --peer flags.
-func parseDrops(args []string) ([]Drop, error) {
+func parseDrops(command string, args []string) ([]Drop, error) {
 	var drops []Drop
-	flags := flag.NewFlagSet("cut", flag.ContinueOnError)
+	flags := flag.NewFlagSet(command, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.Func("peer", "IP, IP/in or IP/out", func(text string) error {
 		ip, direction, _ := strings.Cut(text, "/")
@@ -109,10 +109,10 @@ func parseDrops(args []string) ([]Drop, error) {
 		return nil
 	})
 	if err := flags.Parse(args); err != nil {
-		return nil, fmt.Errorf("cut: %w: %w", err, errUsage)
+		return nil, fmt.Errorf("%s: %w: %w", command, err, errUsage)
 	}
 	if flags.NArg() > 0 || len(drops) == 0 {
-		return nil, fmt.Errorf("cut needs --peer and nothing else: %w", errUsage)
+		return nil, fmt.Errorf("%s needs --peer and nothing else: %w", command, errUsage)
 	}
 	return drops, nil
 }

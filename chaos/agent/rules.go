@@ -129,8 +129,45 @@ func readTable(conn *nftables.Conn, name string) (Counters, error) {
 	return counters, nil
 }
 
-// heal removes our table and looks whether it is gone.
-func heal(conn *nftables.Conn) error { return removeTable(conn, tableName) }
+// heal removes our rules for these drops, or our whole table where none is named, and looks whether they are gone. One
+// that is not there is healed.
+func heal(conn *nftables.Conn, drops []Drop) error {
+	table, err := findTable(conn, tableName)
+	if err != nil || table == nil {
+		return err
+	}
+	if len(drops) == 0 {
+		return removeTable(conn, tableName)
+	}
+	for _, direction := range []string{in, out} {
+		rules, err := conn.GetRules(table, &nftables.Chain{Name: direction, Table: table})
+		if err != nil {
+			return fmt.Errorf("list rules: %w", explain(err))
+		}
+		for _, rule := range rules {
+			peer, err := netip.ParseAddr(string(rule.UserData))
+			if err == nil && slices.Contains(drops, Drop{Peer: peer, Direction: direction}) {
+				conn.DelRule(rule)
+			}
+		}
+	}
+	if err := conn.Flush(); err != nil {
+		return fmt.Errorf("remove rules: %w", explain(err))
+	}
+	left, err := readCounters(conn)
+	if err != nil {
+		return err
+	}
+	for _, rule := range left.Rules {
+		if slices.Contains(drops, rule.Drop) {
+			return fmt.Errorf("remove rules: the one for %s/%s is still there", rule.Peer, rule.Direction)
+		}
+	}
+	if len(left.Rules) == 0 {
+		return removeTable(conn, tableName)
+	}
+	return nil
+}
 
 func removeTable(conn *nftables.Conn, name string) error {
 	table, err := findTable(conn, name)

@@ -30,7 +30,7 @@ func TestSweepFindsWhatAKilledLabHasLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	if err := c.Cut(t.Context(), []harness.Link{{From: "n1", To: "n2"}}); err != nil {
+	if _, err := c.Cut(t.Context(), []harness.Link{{From: "n1", To: "n2"}}); err != nil {
 		t.Fatal(err)
 	}
 	removed, err := Sweep(t.Context(), id)

@@ -15,6 +15,8 @@ import (
 // time would each undo a part of the other.
 type cuts struct {
 	mu sync.Mutex
+	// holders are the cuts that a link is in: its one rule stays until the last of them is healed.
+	holders map[harness.Link]map[*cut]bool
 	// owner says at which end of a link the rule is. One end is enough, and isolating one member then
 	// takes one agent.
 	owner   map[harness.Link]string
@@ -23,35 +25,56 @@ type cuts struct {
 }
 
 func (c *cuts) init() {
+	c.holders = map[harness.Link]map[*cut]bool{}
 	c.owner, c.agents, c.carried = map[harness.Link]string{}, map[string]*agent{}, map[harness.Link]uint64{}
 }
 
-// Cut drops every packet on these links until Restore. A one-way cut stops the TCP connections of both ways in the
+// cut is what one call of Cut holds. It is guarded by cuts.mu.
+type cut struct {
+	cluster *Cluster
+	links   map[harness.Link]uint64 // what the link's rule had dropped before
+	healed  []harness.Link
+}
+
+// Cut drops every packet on these links until it is healed. A one-way cut stops the TCP connections of both ways in the
 // end, since the acknowledgements of the other way are lost.
-func (c *Cluster) Cut(ctx context.Context, links []harness.Link) error {
+func (c *Cluster) Cut(ctx context.Context, links []harness.Link) (harness.Cut, error) {
 	c.cuts.mu.Lock()
 	defer c.cuts.mu.Unlock()
-	var fresh []harness.Link
 	for _, link := range links {
 		if c.members[link.From] == nil || c.members[link.To] == nil || link.From == link.To {
-			return fmt.Errorf("docker: cut: there is no link from %q to %q", link.From, link.To)
+			return nil, fmt.Errorf("docker: cut: there is no link from %q to %q", link.From, link.To)
 		}
-		if _, cut := c.cuts.owner[link]; !cut {
-			fresh = append(fresh, link)
+	}
+	before := map[harness.Link]uint64{}
+	if len(c.cuts.owner) > 0 {
+		var err error
+		if before, err = c.dropped(ctx); err != nil {
+			return nil, err
 		}
 	}
 	running, err := c.running(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// What is noted before it is tried will be healed even if it fails half-way.
+	made := &cut{cluster: c, links: map[harness.Link]uint64{}}
+	var fresh []harness.Link
+	for _, link := range links {
+		if c.cuts.holders[link] == nil {
+			c.cuts.holders[link] = map[*cut]bool{}
+			fresh = append(fresh, link)
+		}
+		c.cuts.holders[link][made] = true
+		made.links[link] = before[link]
+	}
 	plan := owners(fresh, running)
 	for owner, links := range plan {
 		for _, link := range links {
 			c.cuts.owner[link] = owner
 		}
 	}
-	return c.apply(ctx, plan, running)
+	return made, c.apply(ctx, plan, running)
 }
 
 // owners chooses for each link the end that holds the rule: again and again the running member that has most links
@@ -116,26 +139,65 @@ func (c *Cluster) apply(ctx context.Context, plan map[string][]harness.Link, run
 		mu.Lock()
 		c.cuts.agents[node] = a
 		mu.Unlock()
-		args := []string{"cut"}
-		for _, link := range plan[node] {
-			if link.From == node {
-				args = append(args, "--peer", c.addresses[link.To].String()+"/out")
-			} else {
-				args = append(args, "--peer", c.addresses[link.From].String()+"/in")
-			}
-		}
-		_, err = c.exec(ctx, a, args...)
+		_, err = c.exec(ctx, a, append([]string{"cut"}, c.peers(node, plan[node])...)...)
 		return err
 	})
 }
 
-// Restore removes every rule and looks whether it is gone.
-func (c *Cluster) Restore(ctx context.Context) error {
+// peers names links to the agent of one of their ends.
+func (c *Cluster) peers(node string, links []harness.Link) []string {
+	var args []string
+	for _, link := range links {
+		if link.From == node {
+			args = append(args, "--peer", c.addresses[link.To].String()+"/out")
+		} else {
+			args = append(args, "--peer", c.addresses[link.From].String()+"/in")
+		}
+	}
+	return args
+}
+
+// Heal removes the rules that no other cut needs and looks whether they are gone.
+func (m *cut) Heal(ctx context.Context) error {
+	c := m.cluster
 	c.cuts.mu.Lock()
 	defer c.cuts.mu.Unlock()
+	open := map[string][]harness.Link{}
+	for link := range m.links {
+		if len(c.cuts.holders[link]) == 1 {
+			open[c.cuts.owner[link]] = append(open[c.cuts.owner[link]], link)
+		}
+	}
+	if err := c.open(ctx, open); err != nil {
+		return err // what is cut stays known, so that a second Heal tries again
+	}
+	for link := range m.links {
+		delete(c.cuts.holders[link], m)
+		if len(c.cuts.holders[link]) == 0 {
+			c.forget(link)
+		}
+		m.healed = append(m.healed, link)
+	}
+	clear(m.links)
+	return nil
+}
+
+func (c *Cluster) forget(link harness.Link) {
+	delete(c.cuts.holders, link)
+	delete(c.cuts.owner, link)
+	delete(c.cuts.carried, link)
+}
+
+// open removes the rules of these links from the agents that hold them.
+func (c *Cluster) open(ctx context.Context, links map[string][]harness.Link) error {
 	var mu sync.Mutex
-	err := c.parallel(slices.Collect(maps.Keys(c.cuts.agents)), func(node string) error {
+	return c.parallel(slices.Collect(maps.Keys(links)), func(node string) error {
+		mu.Lock()
 		a := c.cuts.agents[node]
+		mu.Unlock()
+		if a == nil {
+			return nil // it never ran while they were cut, so it never got its rules
+		}
 		probe, err := c.Probe(ctx, node)
 		if err == nil && !probe.Started.Equal(a.started) {
 			// The namespace of a process that has ended dies with the agent, and its rules with it.
@@ -144,27 +206,59 @@ func (c *Cluster) Restore(ctx context.Context) error {
 			mu.Unlock()
 			return c.remove(ctx, a)
 		}
-		if _, err := c.exec(ctx, a, "heal"); err != nil {
+		if _, err := c.exec(ctx, a, append([]string{"heal"}, c.peers(node, links[node])...)...); err != nil {
 			return err
 		}
-		left, err := c.counters(ctx, a)
-		if err == nil && (left.Table || len(left.Rules) > 0) {
-			err = fmt.Errorf("docker: restore %s: the rules are still there: %+v", node, left.Rules)
+		left, err := c.links(ctx, node, a)
+		for _, link := range links[node] {
+			if _, there := left[link]; there && err == nil {
+				err = fmt.Errorf("docker: heal: the rule for %s → %s at %s is still there", link.From, link.To, node)
+			}
 		}
 		return err
 	})
-	if err != nil {
-		return err // what is cut stays known, so that a second Restore tries again
-	}
-	clear(c.cuts.owner)
-	clear(c.cuts.carried)
-	return nil
 }
 
-// Dropped reads the counters of all rules that the kernel has now, whether we remember them or not.
-func (c *Cluster) Dropped(ctx context.Context) (map[harness.Link]uint64, error) {
+// Restore heals every cut.
+func (c *Cluster) Restore(ctx context.Context) error {
+	c.cuts.mu.Lock()
+	all := map[*cut]bool{}
+	for _, holders := range c.cuts.holders {
+		maps.Copy(all, holders)
+	}
+	c.cuts.mu.Unlock()
+	var errs []error
+	for m := range all {
+		errs = append(errs, m.Heal(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Dropped reads the counters that the kernel has now, also of rules that should be gone.
+func (m *cut) Dropped(ctx context.Context) (map[harness.Link]uint64, error) {
+	c := m.cluster
 	c.cuts.mu.Lock()
 	defer c.cuts.mu.Unlock()
+	all, err := c.dropped(ctx)
+	if err != nil {
+		return nil, err
+	}
+	mine := map[harness.Link]uint64{}
+	for link, before := range m.links {
+		if packets, found := all[link]; found {
+			mine[link] = packets - min(before, packets)
+		}
+	}
+	for _, link := range m.healed {
+		if packets, found := all[link]; found && c.cuts.holders[link] == nil {
+			mine[link] = packets
+		}
+	}
+	return mine, nil
+}
+
+// dropped needs cuts.mu.
+func (c *Cluster) dropped(ctx context.Context) (map[harness.Link]uint64, error) {
 	var mu sync.Mutex
 	dropped := maps.Clone(c.cuts.carried)
 	err := c.parallel(slices.Collect(maps.Keys(c.cuts.agents)), func(node string) error {

@@ -294,16 +294,17 @@ func (c *Cluster) Log(_ context.Context, node string, w io.Writer) error {
 	return err
 }
 
-// Cut withholds everything on these links until Restore.
-func (c *Cluster) Cut(_ context.Context, links []harness.Link) error { return c.relay.cut(links) }
+// Cut withholds everything on these links until it is healed.
+func (c *Cluster) Cut(_ context.Context, links []harness.Link) (harness.Cut, error) {
+	made, err := c.relay.cut(links)
+	if err != nil {
+		return nil, err // and not a *cut that is nil
+	}
+	return made, nil
+}
 
 // Restore opens every link; what was withheld then arrives.
 func (c *Cluster) Restore(context.Context) error { c.relay.restore(); return nil }
-
-// Dropped counts chunks of bytes and connections that the cuts in force withhold.
-func (c *Cluster) Dropped(context.Context) (map[harness.Link]uint64, error) {
-	return c.relay.withheld(), nil
-}
 
 // Close kills every member, waits for all, and closes the relay. Data and logs stay.
 func (c *Cluster) Close(context.Context) error {

@@ -18,9 +18,9 @@ var errDeadline = os.ErrDeadlineExceeded
 type gate struct {
 	mu       sync.Mutex
 	way      chan struct{} // closed while the gate is open
-	cut      bool
-	held     uint64 // chunks, stream ends and connections withheld since it was shut
-	writing  int    // writes that are passing now
+	shutters int           // cuts that hold it shut
+	held     uint64        // chunks, stream ends and connections withheld so far, in all cuts
+	writing  int           // writes that are passing now
 	idle     *sync.Cond
 	carriers map[*net.TCPConn]int // receiving ends of the streams that go this way
 }
@@ -32,15 +32,18 @@ func newGate() *gate {
 	return g
 }
 
-// shut also stops writes under way: one to a receiver that does not read (a paused process) would
-// otherwise hold us up, and end in the middle of the cut.
-func (g *gate) shut() {
+// shut holds the gate shut until an open of its own, and says what was withheld before. It also stops writes under
+// way: one to a receiver that does not read (a paused process) would otherwise hold us up, and end in the middle of the
+// cut.
+func (g *gate) shut() (before uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.cut {
-		return
+	before = g.held
+	g.shutters++
+	if g.shutters > 1 {
+		return before
 	}
-	g.cut, g.held, g.way = true, 0, make(chan struct{})
+	g.way = make(chan struct{})
 	for conn := range g.carriers {
 		conn.SetWriteDeadline(time.Unix(1, 0))
 	}
@@ -50,28 +53,29 @@ func (g *gate) shut() {
 	for conn := range g.carriers {
 		conn.SetWriteDeadline(time.Time{})
 	}
+	return before
 }
 
+// open takes back one shut.
 func (g *gate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.cut {
-		g.cut = false
+	if g.shutters--; g.shutters == 0 {
 		close(g.way)
 	}
 }
 
-func (g *gate) count() (held uint64, cut bool) {
+func (g *gate) withheld() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.held, g.cut
+	return g.held
 }
 
 // withhold counts what has come and may not pass.
 func (g *gate) withhold() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.cut {
+	if g.shutters > 0 {
 		g.held++
 	}
 }
@@ -87,7 +91,7 @@ func (g *gate) passable() <-chan struct{} {
 func (g *gate) pass(ctx context.Context, write func() error) error {
 	for {
 		g.mu.Lock()
-		if !g.cut {
+		if g.shutters == 0 {
 			g.writing++
 			g.mu.Unlock()
 			err := write()

@@ -31,6 +31,9 @@ type relay struct {
 	proxies map[string]string // name -> host:port of its proxy
 	gates   map[harness.Link]*gate
 
+	mu   sync.Mutex
+	cuts map[*cut]bool // in force
+
 	ctx       context.Context // ends with the relay
 	cancel    context.CancelFunc
 	listeners []net.Listener
@@ -46,7 +49,7 @@ const (
 
 // newRelay opens one proxy per member. owner maps addresses to members.
 func newRelay(owner map[string]string) (*relay, error) {
-	r := &relay{owner: owner, proxies: map[string]string{}, gates: map[harness.Link]*gate{}}
+	r := &relay{owner: owner, proxies: map[string]string{}, gates: map[harness.Link]*gate{}, cuts: map[*cut]bool{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for _, from := range owner {
 		for _, to := range owner {
@@ -74,34 +77,6 @@ func (r *relay) close() {
 		l.Close()
 	}
 	r.running.Wait()
-}
-
-func (r *relay) cut(links []harness.Link) error {
-	for _, link := range links {
-		if r.gates[link] == nil {
-			return fmt.Errorf("process: cut: there is no link from %q to %q", link.From, link.To)
-		}
-	}
-	for _, link := range links {
-		r.gates[link].shut()
-	}
-	return nil
-}
-
-func (r *relay) restore() {
-	for _, g := range r.gates {
-		g.open()
-	}
-}
-
-func (r *relay) withheld() map[harness.Link]uint64 {
-	counts := map[harness.Link]uint64{}
-	for link, g := range r.gates {
-		if n, cut := g.count(); cut {
-			counts[link] = n
-		}
-	}
-	return counts
 }
 
 func (r *relay) accept(from string, l net.Listener) {

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -80,11 +81,18 @@ func (p *pair) await200(t *testing.T, conn net.Conn, d time.Duration) {
 	}
 }
 
-func (p *pair) cut(t *testing.T, links ...harness.Link) {
+func (p *pair) cut(t *testing.T, links ...harness.Link) *cut {
 	t.Helper()
-	if err := p.relay.cut(links); err != nil {
+	c, err := p.relay.cut(links)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+func withheld(c *cut, link harness.Link) uint64 {
+	dropped, _ := c.Dropped(context.Background())
+	return dropped[link]
 }
 
 func receives(t *testing.T, conn net.Conn, want string) {
@@ -121,17 +129,43 @@ func TestOneWayCutWithholdsOneDirection(t *testing.T) {
 	p := newPair(t)
 	send(t, p.n1, "before ")
 	receives(t, p.n2, "before ")
-	p.cut(t, there)
+	cut := p.cut(t, there)
 	send(t, p.n1, "during ")
 	silent(t, p.n2)
 	send(t, p.n2, "other way")
 	receives(t, p.n1, "other way")
-	if !eventually(func() bool { return p.relay.withheld()[there] > 0 }) {
+	if !eventually(func() bool { return withheld(cut, there) > 0 }) {
 		t.Fatal("nothing was counted")
 	}
 	p.relay.restore()
 	send(t, p.n1, "after")
 	receives(t, p.n2, "during after")
+}
+
+// Two cuts share a link: it is open again when both are healed, and each counts from its own beginning.
+func TestALinkInTwoCutsIsOpenWhenBothAreHealed(t *testing.T) {
+	p := newPair(t)
+	first := p.cut(t, there)
+	send(t, p.n1, "one ")
+	if !eventually(func() bool { return withheld(first, there) == 1 }) {
+		t.Fatal("the first cut counted nothing")
+	}
+	second := p.cut(t, there, back)
+	if n := withheld(second, there); n != 0 {
+		t.Errorf("the second cut counts %d from before it began", n)
+	}
+	first.Heal(t.Context())
+	first.Heal(t.Context()) // it is healed already, and takes nothing from the other
+	send(t, p.n1, "two")
+	silent(t, p.n2)
+	if dropped, _ := first.Dropped(t.Context()); len(dropped) != 0 {
+		t.Errorf("the healed cut still has rules: %v", dropped)
+	}
+	if !eventually(func() bool { return withheld(second, there) == 1 }) {
+		t.Fatalf("the second cut counted %d", withheld(second, there))
+	}
+	second.Heal(t.Context())
+	receives(t, p.n2, "one two")
 }
 
 // The kernel of a dead process says goodbye; behind a cut nobody hears it.
@@ -193,7 +227,7 @@ func TestDialHangsWhileEitherDirectionIsCut(t *testing.T) {
 	for _, link := range []harness.Link{there, back} {
 		t.Run(link.From+" to "+link.To, func(t *testing.T) {
 			p := newPair(t)
-			p.cut(t, link)
+			cut := p.cut(t, link)
 			patient, impatient := p.dial(t), p.dial(t)
 			silent(t, patient)
 			impatient.CloseWrite()
@@ -201,8 +235,8 @@ func TestDialHangsWhileEitherDirectionIsCut(t *testing.T) {
 			if _, err := impatient.Read(make([]byte, 1)); err != io.EOF { // the relay has noticed
 				t.Fatalf("the dialler that gave up is still served: %v", err)
 			}
-			if !eventually(func() bool { return p.relay.withheld()[link] == 2 }) {
-				t.Fatalf("counted %v", p.relay.withheld())
+			if !eventually(func() bool { return withheld(cut, link) == 2 }) {
+				t.Fatalf("counted %d", withheld(cut, link))
 			}
 			p.relay.restore()
 			p.await200(t, patient, 2*time.Second)

@@ -87,7 +87,8 @@ func cutOff(t *testing.T, c *process.Cluster, client harness.Client, node string
 			links = append(links, harness.Link{From: node, To: other}, harness.Link{From: other, To: node})
 		}
 	}
-	if err := c.Cut(t.Context(), links); err != nil {
+	cut, err := c.Cut(t.Context(), links)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, op := range []linearizability.Operation{
@@ -98,7 +99,7 @@ func cutOff(t *testing.T, c *process.Cluster, client harness.Client, node string
 			t.Errorf("%s on a member that is cut off: %+v", op.Kind, got)
 		}
 	}
-	if err := c.Restore(t.Context()); err != nil {
+	if err := cut.Heal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
