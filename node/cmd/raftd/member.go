@@ -205,9 +205,9 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 	if err != nil {
 		return fmt.Errorf("TLS: %w", err)
 	}
-	timings := newTimings()
+	timings, peers := newTimings(), newPeerMetrics()
 	transport := peer.New(peer.Config{
-		Self: found.Identity.ID, Address: o.advertise, Dial: dial, Token: o.token, Logger: logger,
+		Self: found.Identity.ID, Address: o.advertise, Dial: dial, Token: o.token, Logger: logger, RoundTrip: peers.observe,
 		Cluster: func() raft.ClusterID {
 			<-started
 			if node == nil { // it did not start
@@ -221,6 +221,7 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 			return node.ReceiveSnapshot(ctx, m, body)
 		},
 	})
+	peers.stats = transport.Stats
 	store := kv.New()
 	node, err = driver.Start(driver.Config{
 		Raft: raft.Config{
@@ -239,7 +240,7 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 	handler, err := api.New(api.Config{
 		Node: node, Store: store, Dial: direct, Stream: transport, NotLeader: o.notLeader,
 		Snapshot: http.HandlerFunc(transport.ServeSnapshot), SnapshotStat: node.SnapshotStat,
-		Token: o.token, TLS: secure, Collectors: timings.collectors(),
+		Token: o.token, TLS: secure, Collectors: append(timings.collectors(), peers),
 		Logger: logger, Version: version(),
 	})
 	if err != nil {

@@ -133,4 +133,13 @@ func TestMembersWithMutualTLSAndAToken(t *testing.T) {
 	if code, body := ask("GET", "https://"+members[1].address+"/__pyraft/stream", "open-sesame", ""); code != http.StatusForbidden {
 		t.Errorf("a stream without a certificate: %d %s", code, body)
 	}
+	// Echoes go through the encrypted streams too, and each peer has its round trips.
+	deadline, metrics := time.Now().Add(10*time.Second), ""
+	for strings.Count(metrics, "\nraft_peer_rtt_seconds_count{") < 2 && time.Now().Before(deadline) {
+		_, metrics = ask("GET", "https://"+members[0].address+"/metrics", "open-sesame", "")
+		time.Sleep(20 * time.Millisecond)
+	}
+	if n := strings.Count(metrics, "\nraft_peer_rtt_seconds_count{"); n != 2 {
+		t.Errorf("%d peers have round trips, want 2:\n%s", n, metrics)
+	}
 }

@@ -22,6 +22,7 @@ const (
 	headerFrom    = "Raftlab-From"
 	headerTo      = "Raftlab-To"
 	headerAddress = "Raftlab-Address"
+	headerEcho    = "Raftlab-Echo" // of the answer: "1", echo frames come back; a member of an older version has none
 )
 
 var errNoCluster = errors.New("peer: we belong to no cluster yet")
@@ -103,6 +104,9 @@ func (s *sender) handshake(conn net.Conn, cluster raft.ClusterID) (*bufio.Reader
 	if response.Header.Get("Upgrade") != Protocol {
 		return nil, &refusedError{response.StatusCode, "switched to " + strconv.Quote(response.Header.Get("Upgrade"))}
 	}
+	s.mu.Lock()
+	s.echo.spoken = response.Header.Get(headerEcho) == "1"
+	s.mu.Unlock()
 	return replies, conn.SetDeadline(time.Time{})
 }
 

@@ -40,6 +40,9 @@ type Config struct {
 	// blocks, that stream waits, and Close waits for it.
 	Deliver func(raft.Message)
 	Logger  *slog.Logger
+	// RoundTrip is told how long an echo took, there and back, about once every KeepAlive and peer; it must not block.
+	// May be nil.
+	RoundTrip func(peer raft.ID, took time.Duration)
 	// ReceiveSnapshot takes the state that belongs to m, and returns nil when it is durable. It is called
 	// once at a time: a newer stream ends the context of the one before and waits for its return. Nil
 	// refuses all snapshots.
@@ -201,6 +204,7 @@ type PeerStats struct {
 	Dropped   uint64 // queue full, or not connected
 	Connects  uint64 // streams opened
 	Queued    int
+	RoundTrip time.Duration // of the last echo on this stream; zero before the first
 }
 
 // Stats returns a snapshot.

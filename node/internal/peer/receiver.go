@@ -164,14 +164,21 @@ func (t *Transport) serve(in *inbound, buffered *bufio.Reader) error {
 	done := make(chan struct{})
 	defer writing.Wait()
 	defer close(done)
-	answer := "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + Protocol + "\r\n\r\n"
+	answer := "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + Protocol + "\r\n" + headerEcho + ": 1\r\n\r\n"
 	if err := t.answer(in.conn, []byte(answer)); err != nil {
 		return err
 	}
 	t.cfg.Logger.Debug("stream from peer", "peer", in.from.String(), "address", in.address)
-	writing.Go(func() { t.keepAlive(in.conn, done) })
+	echoes := make(chan uint16, 1)
+	writing.Go(func() { t.keepAlive(in.conn, echoes, done) })
 
 	reader := wire.NewReader(&idleReader{conn: in.conn, from: buffered, timeout: t.cfg.IdleTimeout})
+	reader.Echo = func(number uint16) {
+		select {
+		case echoes <- number:
+		default: // the sender asks one at a time, or is not answered
+		}
+	}
 	for {
 		m, err := reader.Next()
 		if err != nil {
@@ -202,20 +209,23 @@ func (t *Transport) answer(conn net.Conn, b []byte) error {
 	return err
 }
 
-// keepAlive tells the sender that we live. A failed write closes the connection.
-func (t *Transport) keepAlive(conn net.Conn, done <-chan struct{}) {
+// keepAlive tells the sender that we live, and sends its echoes back. A failed write closes the connection.
+func (t *Transport) keepAlive(conn net.Conn, echoes <-chan uint16, done <-chan struct{}) {
 	ticker := time.NewTicker(t.cfg.KeepAlive)
 	defer ticker.Stop()
-	frame := wire.AppendKeepAlive(nil)
+	var frame []byte
 	for {
 		select {
 		case <-done:
 			return
+		case number := <-echoes:
+			frame = wire.AppendEcho(frame[:0], number)
 		case <-ticker.C:
-			if err := t.answer(conn, frame); err != nil {
-				_ = conn.Close()
-				return
-			}
+			frame = wire.AppendKeepAlive(frame[:0])
+		}
+		if err := t.answer(conn, frame); err != nil {
+			_ = conn.Close()
+			return
 		}
 	}
 }

@@ -40,6 +40,7 @@ type sender struct {
 	bytes     int
 	connected bool
 	counts    PeerStats
+	echo      echo
 
 	said string // the state that was logged last
 }
@@ -48,6 +49,43 @@ func newSender(t *Transport, id raft.ID, address string, guest bool) *sender {
 	s := &sender{t: t, id: id, address: address, guest: guest, wake: make(chan struct{}, 1)}
 	s.context, s.cancel = context.WithCancel(t.context)
 	return s
+}
+
+// echo times round trips: one number is on its way at a time, so that a slow link is not asked faster than it answers.
+type echo struct {
+	spoken bool // the peer answers: it says so in its handshake
+	number uint16
+	asked  time.Time // zero: nothing is on its way
+}
+
+// ask returns the frame for a tick: an echo if the last one is back, or else, if the stream is silent, one that only
+// keeps it alive.
+func (s *sender) ask(silent bool, buf []byte) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch e := &s.echo; {
+	case e.spoken && e.asked.IsZero():
+		e.number++
+		e.asked = time.Now()
+		return wire.AppendEcho(buf, e.number)
+	case silent:
+		return wire.AppendKeepAlive(buf)
+	}
+	return buf
+}
+
+// answered takes an echo. One of another number is of no stream of ours.
+func (s *sender) answered(number uint16) {
+	s.mu.Lock()
+	took := time.Since(s.echo.asked)
+	ours := number == s.echo.number && !s.echo.asked.IsZero()
+	if ours {
+		s.echo.asked, s.counts.RoundTrip = time.Time{}, took
+	}
+	s.mu.Unlock()
+	if ours && s.t.cfg.RoundTrip != nil {
+		s.t.cfg.RoundTrip(s.id, took)
+	}
 }
 
 // push queues a message or drops it: the newest, since the ones before it must arrive first to be of use.
@@ -117,6 +155,7 @@ func (s *sender) opened() {
 	s.mu.Lock()
 	s.connected = true
 	s.counts.Connects++
+	s.counts.RoundTrip, s.echo.asked = 0, time.Time{}
 	s.mu.Unlock()
 	s.said = "connected"
 	s.t.cfg.Logger.Info("peer connected", "peer", s.id.String(), "address", s.address)
@@ -164,10 +203,12 @@ func (s *sender) stream(conn net.Conn, replies *bufio.Reader) error {
 	keepAlive := time.NewTicker(s.t.cfg.KeepAlive)
 	defer keepAlive.Stop()
 	var batch []raft.Message
-	var buf []byte
 	silent := true
+	buf, err := s.write(conn, s.ask(true, nil))
+	if err != nil {
+		return err
+	}
 	for {
-		var err error
 		select {
 		case err = <-ended:
 			return err
@@ -177,8 +218,8 @@ func (s *sender) stream(conn net.Conn, replies *bufio.Reader) error {
 			buf, err = s.flush(conn, batch, buf[:0])
 			clear(batch) // the entries belong to the log, not to us
 		case <-keepAlive.C:
-			if silent {
-				buf, err = s.write(conn, wire.AppendKeepAlive(buf[:0]))
+			if buf = s.ask(silent, buf[:0]); len(buf) > 0 {
+				buf, err = s.write(conn, buf)
 			}
 			silent = true
 		}
@@ -245,6 +286,7 @@ func (s *sender) write(conn net.Conn, buf []byte) ([]byte, error) {
 // finds a peer that hangs behind a proxy, where TCP sees nothing wrong.
 func (s *sender) listen(conn net.Conn, replies *bufio.Reader) error {
 	reader := wire.NewReader(&idleReader{conn: conn, from: replies, timeout: s.t.cfg.IdleTimeout})
+	reader.Echo = s.answered
 	_, err := reader.Next()
 	switch {
 	case err == nil:

@@ -12,7 +12,8 @@ import (
 )
 
 // A frame is the length of a message and its CRC32C, 4 bytes each, then the message. TCP's own sum of
-// 16 bits lets one damaged segment in 65,536 pass. A frame of length zero keeps a silent stream alive.
+// 16 bits lets one damaged segment in 65,536 pass. A frame of length zero keeps a silent stream alive; with a number
+// of 16 bits and its complement in the place of the sum it asks for its echo, so that a round trip can be timed.
 const frameHead = 8
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -36,8 +37,17 @@ func AppendFrame(b []byte, m *raft.Message) ([]byte, error) {
 // AppendKeepAlive appends the frame that says nothing.
 func AppendKeepAlive(b []byte) []byte { return append(b, make([]byte, frameHead)...) }
 
+// AppendEcho appends the frame that asks for its echo, or that is one.
+func AppendEcho(b []byte, number uint16) []byte {
+	b = binary.BigEndian.AppendUint16(append(b, 0, 0, 0, 0), number)
+	return binary.BigEndian.AppendUint16(b, ^number)
+}
+
 // Reader reads frames from a stream. It keeps one buffer, of the size of the largest frame so far.
 type Reader struct {
+	// Echo is told of echo frames. Where it is nil, they are damage.
+	Echo func(number uint16)
+
 	r   *bufio.Reader
 	buf []byte
 }
@@ -58,8 +68,12 @@ func (r *Reader) Next() (raft.Message, error) {
 			return raft.Message{}, fmt.Errorf("%w: a frame of %d bytes", ErrTooLarge, size)
 		}
 		if size == 0 {
-			if sum != 0 {
+			switch {
+			case sum == 0:
+			case r.Echo == nil || uint16(sum>>16) != ^uint16(sum):
 				return raft.Message{}, ErrChecksum
+			default:
+				r.Echo(uint16(sum >> 16))
 			}
 			continue
 		}

@@ -193,6 +193,40 @@ func TestADamagedFrameIsNotDelivered(t *testing.T) {
 	}
 }
 
+// An echo frame is passed over by messages, comes with its number, and is damage where nobody asked for it.
+func TestEchoFramesComeWithTheirNumber(t *testing.T) {
+	m := raft.Message{Type: raft.MsgVote, Term: 7}
+	var stream []byte
+	for _, number := range []uint16{0, 1, 0xfffe, 0xffff} {
+		stream = AppendEcho(AppendKeepAlive(stream), number)
+	}
+	stream, err := AppendFrame(stream, &m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []uint16
+	r := NewReader(bytes.NewReader(stream))
+	r.Echo = func(number uint16) { got = append(got, number) }
+	if after, err := r.Next(); err != nil || after.Term != 7 || !reflect.DeepEqual(got, []uint16{0, 1, 0xfffe, 0xffff}) {
+		t.Fatalf("echoes %v, then %+v, %v", got, after, err)
+	}
+	if _, err := NewReader(bytes.NewReader(stream)).Next(); !errors.Is(err, ErrChecksum) {
+		t.Errorf("an echo that nobody asked for: %v", err)
+	}
+	frame := AppendEcho(nil, 0x1234)
+	for at := range frame {
+		for bit := range 8 {
+			b := bytes.Clone(frame)
+			b[at] ^= 1 << bit
+			r := NewReader(bytes.NewReader(b))
+			r.Echo = func(number uint16) { t.Errorf("bit %d of byte %d: echo %#x", bit, at, number) }
+			if _, err := r.Next(); err == nil || errors.Is(err, io.EOF) && at >= 4 {
+				t.Errorf("bit %d of byte %d: %v", bit, at, err)
+			}
+		}
+	}
+}
+
 func TestAMessageBeyondTheLimitIsRefusedWhole(t *testing.T) {
 	m := raft.Message{Type: raft.MsgAppend, Entries: []raft.Entry{{Data: make([]byte, MaxFrame)}}}
 	b, err := AppendFrame([]byte("kept"), &m)
