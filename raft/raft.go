@@ -333,6 +333,14 @@ func (r *Raft) TermAt(i Index) (Term, bool) { return r.log.term(i) }
 // Entries returns a copy of the log.
 func (r *Raft) Entries() []Entry { return slices.Clone(r.log.entries) }
 
+// EntryAt returns the entry at an index, and whether the log holds it.
+func (r *Raft) EntryAt(i Index) (Entry, bool) {
+	if i < r.FirstIndex() || i > r.log.last() {
+		return Entry{}, false
+	}
+	return r.log.entries[i-r.log.base-1], true
+}
+
 // Progress tells, on the leader, how far another member is.
 type Progress struct {
 	Match, Next Index

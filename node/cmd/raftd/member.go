@@ -97,18 +97,12 @@ func openSnapshots(o options, log *wal.Log, found wal.Recovered, logger *slog.Lo
 	if err != nil {
 		return nil, raft.Stored{}, fmt.Errorf("snapshots in %s: %w", dir, err)
 	}
-	stored := raft.Stored{HardState: found.HardState, Base: found.Base.Index, BaseTerm: found.Base.Term, Entries: found.Entries}
-	stored.Snapshot, _ = store.Latest()
-	stored, mended, err := driver.Mend(stored)
+	stored, mended, err := driver.Recover(log, found, store)
 	if err != nil {
 		return nil, stored, fmt.Errorf("data directory %s: %w", o.data, err)
 	}
 	if mended {
 		logger.Info("the log begins anew after the snapshot that was received last", "index", stored.Snapshot.Index)
-		err := errors.Join(log.Restart(wal.Position{Index: stored.Base, Term: stored.BaseTerm}), log.Append(&stored.HardState, nil), log.Sync())
-		if err != nil {
-			return nil, stored, err
-		}
 	}
 	return store, stored, nil
 }
@@ -157,31 +151,11 @@ func createLog(ctx context.Context, o options, dial dialFunc, logger *slog.Logge
 	if !found {
 		return log, recovered, nil
 	}
-	if recovered, err = bootstrap(log, recovered); err != nil {
+	if recovered, err = driver.Bootstrap(log, raft.ClusterID(random()), raft.Member{ID: id.ID, Address: id.Address}); err != nil {
 		return nil, recovered, errors.Join(err, log.Close())
 	}
 	logger.Info("new cluster", "cluster", recovered.Identity.Cluster.String())
 	return log, recovered, nil
-}
-
-// bootstrap makes the log that of a cluster of one: its first entry is the configuration. One sync makes
-// all of it durable, or none.
-func bootstrap(log *wal.Log, found wal.Recovered) (wal.Recovered, error) {
-	self := raft.Member{ID: found.Identity.ID, Address: found.Identity.Address}
-	data, err := raft.Configuration{Members: []raft.Member{self}}.AppendBinary(nil)
-	if err != nil {
-		return found, err
-	}
-	found.Identity.Cluster = raft.ClusterID(random())
-	found.HardState = raft.HardState{Term: 1}
-	found.Entries = []raft.Entry{{Term: 1, Index: 1, Type: raft.EntryConfiguration, Data: data}}
-	if err := log.SetCluster(found.Identity.Cluster); err != nil {
-		return found, err
-	}
-	if err := log.Append(&found.HardState, found.Entries); err != nil {
-		return found, err
-	}
-	return found, log.Sync()
 }
 
 // random draws an id that nobody has: 64 bits that are not zero, nor small enough to be a script's.
@@ -232,7 +206,7 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 		},
 		Stored: d.stored, SnapshotEntries: o.snapshotEntries, SnapshotBytes: snapshotBytes,
 		Address: o.advertise, TickEvery: o.tick, Machine: store, Transport: transport,
-	}, driver.Storage{Log: logOf{d.log}, Snapshots: d.snapshots, Send: transport.SendSnapshot, Timings: timings.driver()}, logger)
+	}, driver.Storage{Log: driver.WAL{Log: d.log}, Snapshots: d.snapshots, Send: transport.SendSnapshot, Timings: timings.driver()}, logger)
 	close(started)
 	if err != nil {
 		return errors.Join(err, transport.Close())

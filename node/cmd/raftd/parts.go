@@ -7,16 +7,7 @@ import (
 
 	"raftlab/node/internal/api"
 	"raftlab/node/internal/driver"
-	"raftlab/node/internal/wal"
-	"raftlab/raft"
 )
-
-// logOf is the log in the driver's words.
-type logOf struct{ *wal.Log }
-
-func (l logOf) Restart(last raft.Index, term raft.Term) error {
-	return l.Log.Restart(wal.Position{Index: last, Term: term})
-}
 
 // security loads the files of TLS and wraps the dialer. Without them it changes nothing.
 func (o *options) security(direct dialFunc) (*api.TLS, dialFunc, error) {

@@ -6,6 +6,7 @@
 package driver
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -118,6 +119,9 @@ func New(config Config) (*Driver, error) {
 // Failure is why the member cannot keep its promises any more, or nil. Its process must end.
 func (d *Driver) Failure() error { return d.failure }
 
+// Raft is the algorithm's part, for who checks it. Only the Driver may Step it.
+func (d *Driver) Raft() *raft.Raft { return d.raft }
+
 // Tick says that one unit of time has passed.
 func (d *Driver) Tick() {
 	if d.contactTicks >= 0 {
@@ -212,13 +216,13 @@ func (d *Driver) Saved(saves []raft.Save) {
 
 // Stop answers everyone who waits: what was proposed may be committed yet.
 func (d *Driver) Stop() {
-	for index, waiters := range d.proposed {
-		for _, w := range waiters {
+	for _, index := range slices.Sorted(maps.Keys(d.proposed)) {
+		for _, w := range d.proposed[index] {
 			w.answer(Applied{Index: index, Term: w.term}, ErrUnknown)
 		}
 	}
-	for _, answers := range d.reads {
-		for _, answer := range answers {
+	for _, context := range slices.Sorted(maps.Keys(d.reads)) {
+		for _, answer := range d.reads[context] {
 			answer(0, ErrStopped)
 		}
 	}
@@ -351,7 +355,7 @@ func (d *Driver) abandonOrphans() {
 	if d.orphaned < 2*max(d.config.Raft.ElectionTicks, 10) {
 		return
 	}
-	for index := range d.proposed {
+	for _, index := range slices.Sorted(maps.Keys(d.proposed)) { // in one order, so that a simulation repeats
 		for _, w := range d.resolve(index) {
 			if orphan(w) {
 				w.answer(Applied{Index: index, Term: w.term}, ErrUnknown)

@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -11,9 +10,6 @@ import (
 	"raftlab/node/internal/snapshot"
 	"raftlab/raft"
 )
-
-// sendAgainAfter is the wait before a snapshot that did not arrive is tried again.
-const sendAgainAfter = 500 * time.Millisecond
 
 // sendTimeout bounds one sending, however large: a receiver whose disk hangs must not hold the place for ever.
 const sendTimeout = 30 * time.Minute
@@ -32,11 +28,11 @@ type keeper struct {
 	mu      sync.Mutex
 	taken   time.Time
 	size    int64
-	sending map[raft.ID]*raft.Message // a key: one is on its way; not nil: the next
+	sending Outbox
 }
 
 func newKeeper(n *Node, store *snapshot.Store, send SendSnapshot) *keeper {
-	k := &keeper{node: n, store: store, send: send, sending: map[raft.ID]*raft.Message{}}
+	k := &keeper{node: n, store: store, send: send, sending: Outbox{}}
 	k.context, k.cancel = context.WithCancel(context.Background())
 	return k
 }
@@ -58,15 +54,7 @@ func (k *keeper) Take(s raft.Snapshot, write func(io.Writer) error) {
 }
 
 func (k *keeper) take(s raft.Snapshot, write func(io.Writer) error) error {
-	w, err := k.store.Create(s)
-	if err != nil {
-		return err
-	}
-	if err := write(stoppable{w, k.context}); err != nil {
-		w.Abort()
-		return err
-	}
-	return w.Commit()
+	return WriteSnapshot(k.store, s, func(to io.Writer) error { return write(stoppable{to, k.context}) })
 }
 
 // stoppable ends a long write when the node stops.
@@ -95,16 +83,13 @@ func (k *keeper) noteSize(s raft.Snapshot) int64 {
 	return size
 }
 
-// Send carries one snapshot at a time to each member. One that is asked for while another is on its way goes next:
-// Raft has given up the first by then, and waits for the outcome of this one.
+// Send carries one snapshot at a time to each member.
 func (k *keeper) Send(m raft.Message) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, busy := k.sending[m.To]; busy {
-		k.sending[m.To] = &m
+	if !k.sending.Begin(m) {
 		return
 	}
-	k.sending[m.To] = nil
 	k.node.done.Go(func() {
 		for next := &m; next != nil; next = k.nextFor(m.To) {
 			err := k.sendOne(*next)
@@ -117,13 +102,11 @@ func (k *keeper) Send(m raft.Message) {
 func (k *keeper) nextFor(to raft.ID) *raft.Message {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	next := k.sending[to]
-	if next == nil || k.context.Err() != nil {
+	if k.context.Err() != nil {
 		delete(k.sending, to)
 		return nil
 	}
-	k.sending[to] = nil
-	return next
+	return k.sending.Next(to)
 }
 
 // sendOne sends, and after a failure waits a little, so that a member that cannot be reached is not asked all the time.
@@ -138,7 +121,7 @@ func (k *keeper) sendOne(m raft.Message) error {
 		return err
 	}
 	k.node.logger.Warn("snapshot did not arrive", "to", m.To, "index", m.Index, "error", err)
-	wait := time.NewTimer(sendAgainAfter)
+	wait := time.NewTimer(SendAgainAfter)
 	defer wait.Stop()
 	select {
 	case <-wait.C:
@@ -148,7 +131,7 @@ func (k *keeper) sendOne(m raft.Message) error {
 }
 
 func (k *keeper) sendFile(m raft.Message) (int64, error) {
-	s, err := described(m)
+	s, err := Described(m)
 	if err != nil {
 		return 0, err
 	}
@@ -161,16 +144,6 @@ func (k *keeper) sendFile(m raft.Message) (int64, error) {
 	return size, errors.Join(k.send(ctx, m, size, body), body.Close())
 }
 
-// described is the snapshot that a message is about.
-func described(m raft.Message) (raft.Snapshot, error) {
-	s := raft.Snapshot{Index: m.Index, Term: m.LogTerm}
-	if m.Type != raft.MsgSnapshot || len(m.Entries) != 1 {
-		return s, errors.New("driver: a snapshot's message must carry one configuration")
-	}
-	s.ConfigurationIndex = m.Entries[0].Index
-	return s, s.Configuration.UnmarshalBinary(m.Entries[0].Data)
-}
-
 func (k *keeper) Read(s raft.Snapshot) (io.ReadCloser, error) { return k.store.Read(s) }
 
 // ReceiveSnapshot stores what a leader sends, and tells Raft when it is durable.
@@ -178,17 +151,10 @@ func (n *Node) ReceiveSnapshot(_ context.Context, m raft.Message, body io.Reader
 	if n.keeper == nil {
 		return ErrNoSnapshots
 	}
-	s, err := described(m)
-	if err != nil {
+	if err := ReceiveSnapshot(n.keeper.store, m, n.Status().Commit, body); err != nil {
 		return err
 	}
-	if status := n.Status(); s.Index <= status.Commit {
-		return fmt.Errorf("driver: a snapshot of entries up to %d is of no use: %d are committed here", s.Index, status.Commit)
-	}
-	if err := n.keeper.store.Receive(body, s); err != nil && !errors.Is(err, snapshot.ErrOlder) {
-		return err // an older one than ours is no failure: Raft answers that we have more
-	}
-	n.keeper.noteSize(s)
+	n.keeper.noteSize(raft.Snapshot{Index: m.Index, Term: m.LogTerm})
 	return n.post(func(d *Driver) { d.Deliver([]raft.Message{m}) }, func() {})
 }
 

@@ -30,19 +30,14 @@ type Node struct {
 
 	inbox struct {
 		sync.Mutex
-		messages  []raft.Message
-		proposals []Proposal
-		reads     []func(raft.Index, error)
-		other     []func(*Driver)
-		saved     []raft.Save
-		stopped   bool
+		Inbox
+		stopped bool
 	}
 	wake chan struct{} // holds one
 
 	disk struct {
 		sync.Mutex
-		queue   []diskWork
-		cluster raft.ClusterID // to go with the next Save
+		Queue
 		stopped bool
 	}
 	diskWake chan struct{}
@@ -121,7 +116,7 @@ func (n *Node) Propose(ctx context.Context, command []byte) (Applied, error) {
 		n.inbox.Unlock()
 		return Applied{}, ErrStopped
 	}
-	n.inbox.proposals = append(n.inbox.proposals, Proposal{command, answer.give})
+	n.inbox.Proposals = append(n.inbox.Proposals, Proposal{command, answer.give})
 	n.inbox.Unlock()
 	n.nudge()
 	return answer.take(ctx, ErrUnknown)
@@ -144,7 +139,7 @@ func (n *Node) ReadIndex(ctx context.Context) (raft.Index, error) {
 		n.inbox.Unlock()
 		return 0, ErrStopped
 	}
-	n.inbox.reads = append(n.inbox.reads, answer.give)
+	n.inbox.Reads = append(n.inbox.Reads, answer.give)
 	n.inbox.Unlock()
 	n.nudge()
 	return answer.take(ctx, nil)
@@ -163,8 +158,8 @@ func (n *Node) WaitApplied(ctx context.Context, index raft.Index) error {
 // Step takes a message from another member. It does not wait: what does not fit is lost.
 func (n *Node) Step(m raft.Message) {
 	n.inbox.Lock()
-	if !n.inbox.stopped && len(n.inbox.messages) < inboxMessagesMax {
-		n.inbox.messages = append(n.inbox.messages, m)
+	if !n.inbox.stopped && len(n.inbox.Messages) < inboxMessagesMax {
+		n.inbox.Messages = append(n.inbox.Messages, m)
 	}
 	n.inbox.Unlock()
 	n.nudge()
@@ -180,7 +175,7 @@ func (n *Node) post(do func(*Driver), refused func()) error {
 	if n.inbox.stopped {
 		return ErrStopped
 	}
-	n.inbox.other = append(n.inbox.other, func(d *Driver) {
+	n.inbox.Other = append(n.inbox.Other, func(d *Driver) {
 		if d == nil {
 			refused()
 		} else {
@@ -223,29 +218,13 @@ func (n *Node) run() {
 	}
 }
 
-// takeInbox gives the Driver everything that arrived, in an order that lets one pass do most: what the disk
-// finished, then messages, then what clients want.
+// takeInbox gives the Driver everything that arrived.
 func (n *Node) takeInbox() {
-	in := &n.inbox
-	in.Lock()
-	messages, proposals, reads, other, saved := in.messages, in.proposals, in.reads, in.other, in.saved
-	in.messages, in.proposals, in.reads, in.other, in.saved = nil, nil, nil, nil, nil
-	in.Unlock()
-	if len(saved) > 0 {
-		n.driver.Saved(saved)
-	}
-	if len(messages) > 0 {
-		n.driver.Deliver(messages)
-	}
-	for _, do := range other {
-		do(n.driver)
-	}
-	if len(reads) > 0 {
-		n.driver.Read(reads)
-	}
-	if len(proposals) > 0 {
-		n.driver.Propose(proposals)
-	}
+	n.inbox.Lock()
+	in := n.inbox.Inbox
+	n.inbox.Inbox = Inbox{}
+	n.inbox.Unlock()
+	in.GiveTo(n.driver)
 }
 
 func (n *Node) publish() {
@@ -261,19 +240,18 @@ func (n *Node) publish() {
 
 // shutDown refuses what has not been proposed, and answers what has.
 func (n *Node) shutDown() {
-	in := &n.inbox
-	in.Lock()
-	in.stopped = true
-	proposals, reads, other := in.proposals, in.reads, in.other
-	in.proposals, in.reads, in.other, in.messages = nil, nil, nil, nil
-	in.Unlock()
-	for _, p := range proposals {
+	n.inbox.Lock()
+	n.inbox.stopped = true
+	in := n.inbox.Inbox
+	n.inbox.Inbox = Inbox{}
+	n.inbox.Unlock()
+	for _, p := range in.Proposals {
 		p.Answer(Applied{}, ErrStopped)
 	}
-	for _, answer := range reads {
+	for _, answer := range in.Reads {
 		answer(0, ErrStopped)
 	}
-	for _, do := range other {
+	for _, do := range in.Other {
 		do(nil)
 	}
 	n.driver.Stop()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"raftlab/raft"
@@ -113,7 +114,7 @@ func (d *Driver) install(s raft.Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("driver: load the snapshot of entries up to %d: %w", s.Index, err)
 	}
-	for index := range d.proposed {
+	for _, index := range slices.Sorted(maps.Keys(d.proposed)) {
 		if index > s.Index {
 			continue
 		}

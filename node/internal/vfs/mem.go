@@ -234,6 +234,15 @@ func (l *memLock) Close() error {
 	return nil
 }
 
+// Kill is the end of the process that used m: whatever was open is dead, and all that was written stays, though it is
+// no more durable than it was.
+func (m *Mem) Kill() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.locks = map[string]bool{}
+	m.epoch++
+}
+
 // Crash is a power cut and the boot after it. Synced bytes and names stay; of the rest, rng decides:
 // nothing, everything, a first part, or any sectors and names in any mixture. Whatever was open is
 // dead.

@@ -304,3 +304,34 @@ func TestAHookFailsEveryStep(t *testing.T) {
 		t.Error(saw)
 	}
 }
+
+// After a kill the process is gone and the page cache is not: what was written can be read, and a power cut can still
+// take it.
+func TestAKillKeepsWhatWasWrittenAndAPowerCutMayTakeIt(t *testing.T) {
+	lost := false
+	for seed := range uint64(20) {
+		m := NewMem()
+		f := create(t, m, "/f", "one")
+		must(t, f.Sync())
+		must(t, m.SyncDir("/"))
+		_, err := f.WriteAt([]byte("two"), 0)
+		must(t, err)
+		lock, err := m.Lock("/lock")
+		must(t, err)
+		m.Kill()
+		if _, err := f.WriteAt([]byte("x"), 0); !errors.Is(err, ErrCrashed) {
+			t.Fatal("an old file is still open:", err)
+		}
+		if err := lock.Close(); !errors.Is(err, ErrCrashed) {
+			t.Fatal(err)
+		}
+		if content(t, m, "/f") != "two" {
+			t.Fatal("the kill took what was written")
+		}
+		m.Crash(rand.New(rand.NewPCG(seed, 0)))
+		lost = lost || content(t, m, "/f") == "one"
+	}
+	if !lost {
+		t.Error("a power cut after the kill never took what was not synced")
+	}
+}
