@@ -56,9 +56,10 @@ type Result struct {
 	Observed     harness.Observed
 	Keys         int
 	Took         time.Duration
-	Leaderless   time.Duration // nobody led a majority
-	Untold       bool          // the members cannot be asked who leads, nor what they have applied
-	Unit         string        // what this world counts where it cuts a link
+	Gaps         []harness.Interval // in which nobody led a majority, in order and apart
+	Leaderless   time.Duration      // how long they are together
+	Untold       bool               // the members cannot be asked who leads, nor what they have applied
+	Unit         string             // what this world counts where it cuts a link
 	Linearizable linearizability.Report
 	Witness      linearizability.Witnessed
 	Drawings     []string // of failing keys: paths, or why there is none
@@ -82,6 +83,7 @@ type progress struct {
 	load      *harness.Load
 	workload  *harness.Registers
 	monitor   *harness.Monitor
+	samples   *harness.Samples // what the monitor is told
 	announcer *announcer
 	saying    sync.Mutex
 	breaking  breaking
@@ -144,7 +146,8 @@ func (p *progress) prepare(ctx context.Context) (err error) {
 	}
 	// The load and the monitor outlive an interrupt: what is in flight then must still be answered.
 	lasting := context.WithoutCancel(ctx)
-	p.monitor, err = harness.Watch(lasting, p.Cluster, p.System, harness.MonitorConfig{Now: p.recorder.Now})
+	p.samples = p.Dir.Samples()
+	p.monitor, err = harness.Watch(lasting, p.Cluster, p.System, harness.MonitorConfig{Now: p.recorder.Now, Sample: p.samples.Write})
 	if errors.Is(err, harness.ErrUnsupported) {
 		p.untold = err
 	} else if err != nil {

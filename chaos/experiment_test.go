@@ -15,6 +15,7 @@ import (
 
 	"raftlab/chaos"
 	"raftlab/chaos/mutants"
+	"raftlab/chaos/report"
 	"raftlab/harness"
 	"raftlab/harness/process"
 	"raftlab/harness/systems/raftkv"
@@ -124,10 +125,28 @@ end 10s`)
 	if err := x.WriteReport(result, chaos.About{Again: "raftlab run"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"run.json", "check.json", "summary.md", "history.jsonl", "faults.jsonl", "nodes/n1/log", "../latest/run.json"} {
+	for _, name := range []string{"run.json", "check.json", "summary.md", "history.jsonl", "faults.jsonl", "nodes/n1/log", "nodes/n1/status.jsonl", "report.html", "junit.xml", "../latest/run.json"} {
 		if info, err := os.Stat(x.Dir.Path(name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// What the report draws is in the directory, and is what was seen.
+	r, err := report.Read(x.Dir.Dir())
+	if err != nil || len(r.Missing) > 0 || r.Verdict != "PASS" || len(r.Faults) != len(result.Windows) || len(r.Gaps) == 0 || len(r.Addresses) != len(r.Members) {
+		t.Errorf("%v, missing %q: %+v", err, r.Missing, r.Summary)
+	}
+	for i, f := range r.Faults {
+		w := result.Windows[i]
+		if f.Name() != w.What.String() || f.HitLeader != w.HitLeader() || f.From != w.From || f.To != w.To || f.Evidence.Says != w.Evidence.Says {
+			t.Errorf("fault %+v, want %+v", f, w)
+		}
+	}
+	samples := 0
+	for _, of := range r.Samples {
+		samples += len(of)
+	}
+	if samples != result.Observed.Samples {
+		t.Errorf("%d samples are stored, %d were seen", samples, result.Observed.Samples)
 	}
 	if open, err := chaos.Unfinished(x.Dir.Path("faults.jsonl")); err != nil || len(open) > 0 {
 		t.Errorf("intents left open: %v, %v", open, err)

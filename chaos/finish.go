@@ -35,7 +35,11 @@ func (p *progress) finish(ctx context.Context, failed error) (Result, error) {
 	if p.journal != nil {
 		recorded = errors.Join(recorded, p.journal.Close())
 	}
-	p.result.Leaderless, p.result.Unit = leaderless(p.result.Windows, p.result.Observed), unit(p.Cluster.World())
+	if p.samples != nil {
+		recorded = errors.Join(recorded, p.samples.Close())
+	}
+	p.result.Gaps, p.result.Unit = leaderless(p.result.Windows, p.result.Observed), unit(p.Cluster.World())
+	p.result.Leaderless = lasting(p.result.Gaps)
 	p.result.Untold, p.result.Took = p.untold != nil, time.Since(p.began)
 	if failed != nil {
 		p.result.Verdict = Environment

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"raftlab/chaos/report"
+	"raftlab/harness"
 	"raftlab/linearizability"
 )
 
@@ -30,22 +32,33 @@ type summary struct {
 	World       string    `json:"world,omitempty"` // there is none where the cluster did not start
 	System      string    `json:"system"`
 	Members     []string  `json:"members,omitempty"`
+	// Addresses are those under which the members know each other: a reply names who served it by its address.
+	Addresses map[string]string `json:"addresses,omitempty"`
 	// Claims are what the members said of themselves when they were ready; Tested is what the lab knows.
-	Claims     map[string]string `json:"member_versions,omitempty"`
-	Schedule   []string          `json:"schedule"` // as drawn from the seed
-	Took       time.Duration     `json:"took_ns"`
-	Served     Served            `json:"served"`
-	Elections  int               `json:"elections"`
-	Dropped    uint64            `json:"packets_dropped"`
-	Leaderless time.Duration     `json:"without_leader_ns"`
+	Claims     map[string]string  `json:"member_versions,omitempty"`
+	Schedule   []string           `json:"schedule"` // as drawn from the seed
+	Took       time.Duration      `json:"took_ns"`
+	Served     Served             `json:"served"`
+	Elections  int                `json:"elections"`
+	Dropped    uint64             `json:"packets_dropped"`
+	Unit       string             `json:"dropped_unit,omitempty"` // what this world counts where it cuts a link
+	Leaderless time.Duration      `json:"without_leader_ns"`
+	Gaps       []harness.Interval `json:"leaderless,omitempty"`
 	About
 
 	Counts  linearizability.Counts `json:"operations"`
-	Windows []Window               `json:"faults"`
+	Windows []told                 `json:"faults"`
 }
 
-// WriteReport writes run.json, check.json, summary.md, the drawings of failing keys and the links. It writes what
-// it can, and returns every error.
+// told is a window with what can be said of it, for readers that know no kinds of faults.
+type told struct {
+	Window
+	Text      string `json:"text"` // as a schedule says it
+	HitLeader bool   `json:"hit_leader,omitempty"`
+}
+
+// WriteReport writes run.json, check.json, summary.md and the links, and from the whole directory report.html and
+// junit.xml. It writes what it can, and returns every error.
 func (x Experiment) WriteReport(r Result, about About) error {
 	s := summary{
 		Verdict: r.Verdict, ExitCode: r.ExitCode(), Reason: r.Reason(), Interrupted: r.Interrupted,
@@ -53,20 +66,28 @@ func (x Experiment) WriteReport(r Result, about About) error {
 		Started: time.Now().Add(-r.Took).UTC().Truncate(time.Second), System: x.System.Name(),
 		Schedule: strings.Split(strings.TrimSpace(x.Schedule.String()), "\n"),
 		Took:     r.Took, Served: r.Served, Elections: len(r.Observed.Elections), Dropped: r.Dropped(),
-		Leaderless: r.Leaderless, About: about, Claims: r.Claims, Counts: r.Counts, Windows: r.Windows,
+		Leaderless: r.Leaderless, Gaps: r.Gaps, Unit: r.Unit, About: about, Claims: r.Claims, Counts: r.Counts,
+		Addresses: map[string]string{},
+	}
+	for _, w := range r.Windows {
+		s.Windows = append(s.Windows, told{w, w.What.String(), w.HitLeader()})
 	}
 	if x.Cluster != nil {
 		s.World, s.Members = x.Cluster.World(), members(x.Cluster)
+		for _, place := range x.Cluster.Places() {
+			s.Addresses[place.Name] = place.Address
+		}
 	}
 	checks := map[string]any{"verdict": r.Verdict, "checks": r.Checks, "linearizable": r.Linearizable, "witness": r.Witness, "observed": r.Observed}
 	text := fmt.Sprintf("# %s: %s, seed %d\n\n%s\n\n```\n%s\n```\n\nRun again with `%s`.\n", r.Verdict, x.Scenario,
 		x.Schedule.Seed, r.Reason(), strings.Join(append(r.faultLines(), r.Lines()...), "\n"), about.Again)
-	return errors.Join(
+	written := errors.Join(
 		x.Dir.WriteJSON("run.json", s),
 		x.Dir.WriteJSON("check.json", checks),
 		x.Dir.WriteFile("summary.md", []byte(text)),
 		x.Dir.Link(r.Verdict == Fail),
 	)
+	return errors.Join(written, report.Write(x.Dir.Dir()))
 }
 
 // Dropped counts what the rules of all partitions swallowed.

@@ -47,10 +47,10 @@ func served(ops []linearizability.Operation) Served {
 	return s
 }
 
-// leaderless adds up the times in which nobody led a majority: what the monitor saw, and the time from each
+// leaderless are the times in which nobody led a majority, in order and apart: what the monitor saw, and the time from each
 // fault that took the leader to the next election. The monitor alone sees too little: a leader that is cut off
 // goes on calling itself one until it misses its quorum.
-func leaderless(windows []Window, seen harness.Observed) time.Duration {
+func leaderless(windows []Window, seen harness.Observed) []harness.Interval {
 	gaps := slices.Clone(seen.Leaderless)
 	for _, w := range windows {
 		if !w.HitLeader() || w.Evidence.Outcome != Installed {
@@ -66,12 +66,24 @@ func leaderless(windows []Window, seen harness.Observed) time.Duration {
 		gaps = append(gaps, gap)
 	}
 	slices.SortFunc(gaps, func(a, b harness.Interval) int { return cmp.Compare(a.From, b.From) })
-	var total, until time.Duration
+	var apart []harness.Interval
 	for _, gap := range gaps {
-		if from := max(gap.From, until); gap.To > from {
-			total += gap.To - from
-			until = gap.To
+		last := len(apart) - 1
+		switch {
+		case gap.To <= gap.From:
+		case last >= 0 && gap.From <= apart[last].To:
+			apart[last].To = max(apart[last].To, gap.To)
+		default:
+			apart = append(apart, gap)
 		}
 	}
-	return total
+	return apart
+}
+
+func lasting(gaps []harness.Interval) time.Duration {
+	var sum time.Duration
+	for _, gap := range gaps {
+		sum += gap.To - gap.From
+	}
+	return sum
 }

@@ -55,15 +55,15 @@ func TestTheLabsOwnPauseIsNoGapAndSilenceAtTheEndIsOne(t *testing.T) {
 func TestTimeWithoutALeaderCountsFromTheFaultThatTookIt(t *testing.T) {
 	windows, _, elections := honest() // n1 is cut off at 10 s, n2 elected at 11 s; a follower is paused at 30 s
 	seen := harness.Observed{Elections: elections}
-	if got := leaderless(windows, seen); got != time.Second {
+	if got := lasting(leaderless(windows, seen)); got != time.Second {
 		t.Errorf("without a leader for %v, want 1s", got)
 	}
 	seen.Leaderless = []harness.Interval{{From: 10500 * time.Millisecond, To: 11 * time.Second}, {From: 0, To: 2 * time.Second}}
-	if got := leaderless(windows, seen); got != 3*time.Second {
+	if got := lasting(leaderless(windows, seen)); got != 3*time.Second {
 		t.Errorf("with what the monitor saw: %v, want 3s, overlaps counted once", got)
 	}
 	seen.Elections = elections[:1]
-	if got := leaderless(windows, seen); got != 12*time.Second {
+	if got := lasting(leaderless(windows, seen)); got != 12*time.Second {
 		t.Errorf("nobody was elected: %v, want the whole window of 10s and 2s before", got)
 	}
 }

@@ -49,12 +49,12 @@ type Versioner interface {
 
 // Status is what one member says of itself.
 type Status struct {
-	ID      string
-	Role    string // "leader", "follower", ...
-	Leader  string // Place.Address of the leader that it follows, empty if none
-	Term    uint64
-	Commit  uint64
-	Applied uint64
-	Hash    string // of the state at Applied; equal on members with equal Applied
-	Voters  []string
+	ID      string   `json:"id,omitempty"`
+	Role    string   `json:"role"`             // "leader", "follower", ...
+	Leader  string   `json:"leader,omitempty"` // Place.Address of the leader that it follows, empty if none
+	Term    uint64   `json:"term"`
+	Commit  uint64   `json:"commit"`
+	Applied uint64   `json:"applied"`
+	Hash    string   `json:"hash,omitempty"` // of the state at Applied; equal on members with equal Applied
+	Voters  []string `json:"voters,omitempty"`
 }

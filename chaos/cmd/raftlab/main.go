@@ -1,6 +1,7 @@
 // Command raftlab breaks clusters on purpose and judges, with evidence, what their clients saw.
 //
 //	raftlab run [SCENARIO]     one run: exit code 0 PASS, 1 FAIL, 2 UNKNOWN, 3 the environment
+//	raftlab report [RUN]       makes the report of a run again, from its directory
 //	raftlab list               scenarios and mutants
 //	raftlab doctor             what this machine can run, and how to mend what it cannot
 //	raftlab clean              removes what an interrupted run has left
@@ -90,13 +91,13 @@ func command(stdout io.Writer) *cobra.Command {
 		// Before every command.
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return notEmpty(c.Flags()) },
 		RunE: func(c *cobra.Command, _ []string) error {
-			return usage("say what to do: run, list, doctor, clean or version (raftlab --help explains)")
+			return usage("say what to do: run, report, list, doctor, clean or version (raftlab --help explains)")
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.Version = version()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plain(err) })
-	root.AddCommand(runCommand(stdout), listCommand(stdout), doctorCommand(stdout), cleanCommand(stdout), versionCommand(stdout))
+	root.AddCommand(runCommand(stdout), listCommand(stdout), doctorCommand(stdout), cleanCommand(stdout), reportCommand(stdout), versionCommand(stdout))
 	return root
 }

@@ -87,7 +87,7 @@ func TestBadInputIsOneClearSentenceAndTheRightExitCode(t *testing.T) {
 		code int
 		want string
 	}{
-		{"", nil, chaos.ExitUsage, "run, list, doctor, clean or version"},
+		{"", nil, chaos.ExitUsage, "run, report, list, doctor, clean or version"},
 		{"rnu", nil, chaos.ExitUsage, `unknown command "rnu"`},
 		{"--frobnicate", nil, chaos.ExitUsage, "unknown flag: --frobnicate"},
 		{"run --frobnicate", nil, chaos.ExitUsage, "unknown flag: --frobnicate"},
@@ -125,6 +125,8 @@ func TestBadInputIsOneClearSentenceAndTheRightExitCode(t *testing.T) {
 		{"run --backend process --binary /bin/false", nil, chaos.ExitEnvironment, "n1 ended with code 1"},
 		{"run --mutant local-read --backend process", nil, chaos.ExitEnvironment, "not inside the source of raftlab"},
 		{"run --backend docker", noDocker, chaos.ExitEnvironment, "no Docker engine answered"},
+		{"report", nil, chaos.ExitUsage, "report: no run in runs/latest: it has neither run.json nor history.jsonl"},
+		{"report a b", nil, chaos.ExitUsage, "one run directory, not 2"},
 		{"list scenarios", nil, chaos.ExitUsage, "unknown command"},
 		{"doctor --jsno", nil, chaos.ExitUsage, "unknown flag"},
 		{"clean everything", nil, chaos.ExitUsage, "unknown command"},

@@ -16,6 +16,7 @@ import (
 
 	"raftlab/chaos"
 	"raftlab/chaos/mutants"
+	"raftlab/chaos/report"
 	"raftlab/harness"
 	"raftlab/harness/systems/raftkv"
 )
@@ -148,6 +149,7 @@ func (o *options) run(stdout io.Writer) error {
 	}
 	conclude(stdout, result, dir, o.again())
 	incomplete(stdout, reported)
+	annotate(stdout, dir)
 	return exit{code: result.ExitCode()}
 }
 
@@ -174,8 +176,9 @@ func (o *options) notJudged(stdout io.Writer, x chaos.Experiment, r chaos.Result
 	r.Verdict = chaos.Environment
 	r.Checks = append(r.Checks, chaos.Check{Name: "run", Verdict: chaos.Environment, Reason: oneLine(err)})
 	reported := errors.Join(x.WriteReport(r, o.about()), unread)
-	fmt.Fprintf(stdout, "      %s   logs: %s   re-run: %s\n", x.Dir.Path("summary.md"), x.Dir.Path("nodes"), o.again())
+	fmt.Fprintf(stdout, "      %s   logs: %s   re-run: %s\n", x.Dir.Path(report.FileName), x.Dir.Path("nodes"), o.again())
 	incomplete(stdout, reported)
+	annotate(stdout, x.Dir)
 	return exit{r.ExitCode(), err}
 }
 
@@ -207,5 +210,20 @@ func conclude(stdout io.Writer, r chaos.Result, dir *harness.Run, again string) 
 		fmt.Fprintln(stdout, line)
 	}
 	fmt.Fprintf(stdout, "%-7s  %s\n", r.Verdict, r.Reason())
-	fmt.Fprintf(stdout, "      %s   re-run: %s\n", dir.Path("summary.md"), again)
+	fmt.Fprintf(stdout, "      %s   re-run: %s\n", dir.Path(report.FileName), again)
+}
+
+// annotate shows a run that did not pass where GitHub looks for it.
+func annotate(stdout io.Writer, dir *harness.Run) {
+	if os.Getenv("GITHUB_ACTIONS") != "true" {
+		return
+	}
+	r, err := report.Read(dir.Dir())
+	if err != nil {
+		fmt.Fprintf(stdout, "      no annotations: %s\n", oneLine(err))
+		return
+	}
+	for _, line := range r.Annotations() {
+		fmt.Fprintln(stdout, line)
+	}
 }

@@ -64,10 +64,21 @@ func TestAClusterThatDoesNotStartLeavesAReportAndTheLogsThatThereAre(t *testing.
 	if err := os.WriteFile(broken, []byte("#!/bin/sh\necho the disk is on fire >&2\nexit 7\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	got := invoke(t, nil, "run", "--backend", "process", "--nodes", "3", "--binary", broken, "--out", out)
+	got := invoke(t, []string{"GITHUB_ACTIONS=true"}, "run", "--backend", "process", "--nodes", "3", "--binary", broken, "--out", out)
 	const why = "n1 ended with code 7: the disk is on fire"
 	if got.code != chaos.ExitEnvironment || !strings.Contains(got.stderr, "the cluster did not start: process: "+why) || !strings.Contains(got.stderr, why) || strings.Count(got.stderr, "\n") != 1 {
 		t.Errorf("exit %d, stderr %q", got.code, got.stderr)
+	}
+	if !strings.Contains(got.stdout, "\n::error title=ENVIRONMENT%3A default seed ") || !strings.Contains(got.stdout, "::run: the cluster did not start: process: "+why) {
+		t.Errorf("not annotated for GitHub:\n%s", got.stdout)
+	}
+	made := filepath.Join(out, "latest", "report.html")
+	if err := os.Remove(made); err != nil {
+		t.Fatal(err)
+	}
+	again := invoke(t, nil, "report", filepath.Join(out, "latest"))
+	if _, err := os.Stat(made); err != nil || again.code != 0 || again.stdout != made+"\n" {
+		t.Errorf("raftlab report: exit %d, %q%s, %v", again.code, again.stdout, again.stderr, err)
 	}
 	if strings.Contains(got.stdout, "not complete") {
 		t.Errorf("members that were never started are missed:\n%s", got.stdout)
@@ -86,7 +97,7 @@ func TestAClusterThatDoesNotStartLeavesAReportAndTheLogsThatThereAre(t *testing.
 	if report.Verdict != "ENVIRONMENT" || report.ExitCode != chaos.ExitEnvironment || !strings.Contains(report.Reason, why) {
 		t.Errorf("run.json: %+v", report)
 	}
-	for file, want := range map[string]string{"summary.md": why, "nodes/n1/log": "the disk is on fire", "nodes/n3/log": ""} {
+	for file, want := range map[string]string{"summary.md": why, "report.html": "The run could not be judged.", "junit.xml": `errors="1"`, "nodes/n1/log": "the disk is on fire", "nodes/n3/log": ""} {
 		text, err := os.ReadFile(filepath.Join(out, "latest", file))
 		if err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s: %v: %q", file, err, text)
