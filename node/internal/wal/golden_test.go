@@ -39,10 +39,10 @@ func TestTheFormatIsWhatItWas(t *testing.T) {
 	if got := data[:len(want)]; !bytes.Equal(got, want) {
 		t.Errorf("got\n%swant\n%s", hex.Dump(got), hex.Dump(want))
 	}
-	if rest := data[len(want):markAlign]; len(bytes.TrimLeft(rest, "\x00")) > 0 {
+	if rest := data[len(want):int(defaults.page)]; len(bytes.TrimLeft(rest, "\x00")) > 0 {
 		t.Error("bytes behind the log")
 	}
-	if mark, _, ok := parse(data[markAlign:]); !ok || mark.kind != recordMark || int(mark.synced) != len(want) || mark.index != 1 {
+	if mark, _, ok := parse(data[int(defaults.page):]); !ok || mark.kind != recordMark || int(mark.synced) != len(want) || mark.index != 1 {
 		t.Errorf("mark %+v", mark)
 	}
 	if len(data) != 8192 {

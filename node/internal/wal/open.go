@@ -60,7 +60,7 @@ func (l *Log) recover() (Recovered, error) {
 	if err != nil {
 		return Recovered{}, err
 	}
-	var s scan
+	s := scan{page: l.options.page}
 	tail, err := s.directory(l.fs, l.dir, found.segments)
 	if err != nil {
 		return Recovered{}, err

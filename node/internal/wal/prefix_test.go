@@ -279,3 +279,35 @@ func TestADirectoryOfTheFirstVersionOpens(t *testing.T) {
 	}
 	must(t, l.Close())
 }
+
+// A file that was put back as it once was, or that stands in the place of another, is named as what it is.
+func TestAFileFromAnotherTimeOrPlaceIsNamed(t *testing.T) {
+	fsys := vfs.NewMem()
+	l, err := create(fsys, dir, self, tiny)
+	must(t, err)
+	var early disk
+	for i := range 9 {
+		must(t, l.Append(nil, entries(1, raft.Index(i+1), strings.Repeat("x", 200))))
+		must(t, l.Sync())
+		if i == 2 {
+			early = snapshot(t, fsys)
+		}
+	}
+	must(t, l.lock.Close())
+	now := snapshot(t, fsys)
+	half := segmentName(2)
+	if len(early) != 2 || len(now) < 4 {
+		t.Fatalf("%d files, then %d", len(early), len(now))
+	}
+	third, _, _, err := readHead("", now[segmentName(3)], 0)
+	must(t, err)
+	var c *CorruptError
+	_, _, err = openLog(now.with(t, half, early[half]), dir, tiny)
+	if !errors.As(err, &c) || !strings.HasSuffix(c.File, half) || c.First != 4 || c.Last != third.last.Index || c.Rest {
+		t.Errorf("half full: %v", err)
+	}
+	_, _, err = openLog(now.with(t, half, now[segmentName(1)]), dir, tiny)
+	if !errors.As(err, &c) || !strings.HasSuffix(c.File, half) || !c.Rest || !strings.Contains(err.Error(), "file 1 of the same log") {
+		t.Errorf("twice: %v", err)
+	}
+}

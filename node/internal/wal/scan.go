@@ -12,6 +12,7 @@ import (
 
 // scan reads segments in order and holds the state up to the last whole batch.
 type scan struct {
+	page     int64 // that a mark begins
 	identity Identity
 	state    raft.HardState
 	base     Position
@@ -30,6 +31,7 @@ type tail struct {
 	head     segmentHead
 	headPrev uint32 // CRC of the last record of the file before
 	data     []byte
+	page     int64
 	end      int64  // behind the last whole batch
 	stop     int64  // the first byte that is no record of the chain; not below end
 	prev     uint32 // CRC of the last record before end
@@ -67,7 +69,7 @@ func (s *scan) directory(fsys vfs.FS, dir string, numbers []uint64) (tail, error
 			s.kept = 1
 		}
 		s.begins = append(s.begins, begin{number: number, base: head.last})
-		t = tail{head: head, headPrev: record.prev, data: data, prev: record.crc, end: int64(size), stop: int64(size), proven: int64(size)}
+		t = tail{head: head, headPrev: record.prev, data: data, page: s.page, prev: record.crc, end: int64(size), stop: int64(size), proven: int64(size)}
 		if err := s.records(name, &t); err != nil {
 			return tail{}, err
 		}
@@ -112,13 +114,18 @@ func (s *scan) joins(dir string, before tail, head segmentHead, r record) error 
 	name := filepath.Join(dir, segmentName(before.head.number))
 	id := s.identity
 	switch {
+	case head.identity == id && head.number != before.head.number+1:
+		return &CorruptError{File: filepath.Join(dir, segmentName(before.head.number+1)), First: s.last.Index + 1, Rest: true,
+			Reason: fmt.Sprintf("in its place is file %d of the same log", head.number)}
 	case before.end != int64(head.prevEnd) || before.prev != r.prev:
 		survivor, _ := survivors(before, before.stop)
-		if survivor == nil {
-			survivor = &r // its index is that of the last entry in the file before
+		if survivor == nil || survivor.kind == recordMark {
+			// The index of r is that of the last entry in the file before. A mark there is older: its file was put
+			// back as it once was.
+			survivor = &r
 		}
 		return s.corrupt(name, before.stop, survivor, "a record does not match its checksum or the chain")
-	case head.number != before.head.number+1 || head.identity != id || head.last != s.last || head.state != s.state:
+	case head.identity != id || head.last != s.last || head.state != s.state:
 		return fmt.Errorf("wal: %s does not continue %s: files of different logs in one directory",
 			filepath.Join(dir, segmentName(head.number)), name)
 	}
@@ -273,7 +280,7 @@ func survivors(t tail, from int64) (first *record, proven int64) {
 // torn counts the bytes behind the end that are not zero and not the floating mark.
 func (t *tail) torn() int64 {
 	rest := t.data[t.end:]
-	at := roundUp(t.end, markAlign)
+	at := roundUp(t.end, t.page)
 	if at+recordMin <= int64(len(t.data)) {
 		r, _, ok := parse(t.data[at:])
 		if ok && r.kind == recordMark && r.segment == segmentID(t.head.identity.Salt, t.head.number) {

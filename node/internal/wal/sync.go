@@ -67,7 +67,7 @@ func (l *Log) write() error {
 		b = append(b, 0)
 	}
 	// Zeros first, so that a disk without room says so before any byte of the batch is written.
-	if need := roundUp(end, markAlign) + recordMin; need > l.filled {
+	if need := roundUp(end, l.options.page) + recordMin; need > l.filled {
 		filled := roundUp(need, l.options.chunk)
 		if _, err := l.file.WriteAt(make([]byte, filled-l.filled), l.filled); err != nil {
 			if full(err) {
@@ -115,7 +115,7 @@ func (l *Log) writeMark() error {
 	mark := record{kind: recordMark, segment: segmentID(l.head.identity.Salt, l.head.number),
 		prev: l.prev, synced: uint32(l.synced), term: uint64(l.last.Term), index: uint64(l.last.Index)}
 	b, _ := mark.append(nil)
-	l.mark = roundUp(l.end, markAlign)
+	l.mark = roundUp(l.end, l.options.page)
 	_, err := l.file.WriteAt(b, l.mark)
 	return err
 }

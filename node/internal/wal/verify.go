@@ -26,7 +26,8 @@ func Verify(fsys vfs.FS, dir string, w io.Writer) error {
 	var files []uint64
 	var before string
 	for try := 1; ; try++ {
-		s, t, files, err = readOnly(fsys, dir)
+		s = scan{page: defaults.page}
+		t, files, err = s.readOnly(fsys, dir)
 		if err == nil || errors.Is(err, ErrNotExist) {
 			break
 		}
@@ -73,19 +74,19 @@ func (p *printer) line(format string, args ...any) {
 	}
 }
 
-func readOnly(fsys vfs.FS, dir string) (s scan, t tail, files []uint64, err error) {
+func (s *scan) readOnly(fsys vfs.FS, dir string) (t tail, files []uint64, err error) {
 	found, err := list(fsys, dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return s, t, nil, fmt.Errorf("%w: %s", ErrNotExist, dir)
+		return t, nil, fmt.Errorf("%w: %s", ErrNotExist, dir)
 	case err != nil:
-		return s, t, nil, err
+		return t, nil, err
 	case len(found.segments) == 0:
 		if err := orphaned(fsys, dir); err != nil {
-			return s, t, nil, err
+			return t, nil, err
 		}
-		return s, t, nil, fmt.Errorf("%w: %s", ErrNotExist, dir)
+		return t, nil, fmt.Errorf("%w: %s", ErrNotExist, dir)
 	}
 	t, err = s.directory(fsys, dir, found.segments)
-	return s, t, found.segments, err
+	return t, found.segments, err
 }

@@ -68,7 +68,7 @@ func TestVerifySaysWhatOpenWouldFind(t *testing.T) {
 // Beside a member that writes, rotates and drops as fast as it can: no false alarm.
 func TestVerifyBesideARunningMember(t *testing.T) {
 	where := filepath.Join(t.TempDir(), "log")
-	l, err := create(vfs.OS{}, where, self, options{segment: 20_000, chunk: 8192})
+	l, err := create(vfs.OS{}, where, self, options{segment: 20_000, chunk: 8192, page: 4096})
 	must(t, err)
 	stop := make(chan struct{})
 	var written atomic.Uint64

@@ -45,16 +45,15 @@ type Position struct {
 	Term  raft.Term
 }
 
-// options are sizes that tests make small. markAlign keeps the floating mark out of the page, and so
-// out of the sector, that holds the end of the log.
-type options struct{ segment, chunk int64 }
+// options are sizes that tests make small. The floating mark begins a page, so that it is not in the
+// sector that holds the end of the log.
+type options struct{ segment, chunk, page int64 }
 
 // A file is zero-filled a chunk at a time, not at once: 16 MiB of zeros would stall a commit for about
 // 40 ms, 1 MiB costs 3 ms, and inside a chunk an fdatasync has no size to write (0.24 ms, not 0.34).
-var defaults = options{segment: 16 << 20, chunk: 1 << 20}
+var defaults = options{segment: 16 << 20, chunk: 1 << 20, page: 4096}
 
 const (
-	markAlign = 4096
 	// maxBuffered keeps offsets inside 32 bits; the caller syncs long before.
 	maxBuffered = 1 << 30
 	// maxFile bounds a file that could not be followed by a new one.

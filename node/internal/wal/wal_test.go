@@ -21,9 +21,9 @@ const dir = "/member/log"
 var (
 	self = Identity{ID: 7, Cluster: 9, Address: "127.0.0.1:8000", Salt: 0x5a17}
 	// small makes a file of two pages: one of records, one for the mark.
-	small = options{segment: 1 << 20, chunk: 8192}
+	small = options{segment: 1 << 20, chunk: 8192, page: 4096}
 	// tiny rotates all the time.
-	tiny = options{segment: 600, chunk: 4096}
+	tiny = options{segment: 600, chunk: 4096, page: 4096}
 )
 
 func must(t testing.TB, err error) {
