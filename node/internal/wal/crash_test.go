@@ -204,3 +204,33 @@ func TestTheCrashCheckerFindsALogThatDoesNotSync(t *testing.T) {
 type lyingFile struct{ vfs.File }
 
 func (lyingFile) Sync() error { return nil }
+
+// Any calls in any order, with a look at what a crash would leave before every step on the disk, against a log in
+// memory. The bytes are the choices, so that the fuzzer can change one and keep the rest.
+func FuzzAgainstALogInMemory(f *testing.F) {
+	f.Add([]byte("\x10append\x80\x20sync\x01\x02\x03restart\xff\xfedrop"))
+	f.Add(bytes.Repeat([]byte{0x31, 0xc7, 0x05, 0x9a, 0xe2}, 40))
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		o := small
+		if len(choices)%2 == 1 {
+			o = tiny
+		}
+		crashRun(t, fmt.Sprintf("choices %x", choices), rand.New(&chosen{choices, 1}), o, 15, 2)
+	})
+}
+
+// chosen is a source of random numbers that are given, and then of some.
+type chosen struct {
+	bytes []byte
+	after uint64
+}
+
+func (c *chosen) Uint64() uint64 {
+	c.after = c.after*6364136223846793005 + 1442695040888963407
+	if len(c.bytes) == 0 {
+		return c.after
+	}
+	b := c.bytes[0]
+	c.bytes = c.bytes[1:]
+	return uint64(b)<<56 | c.after>>8
+}

@@ -15,7 +15,7 @@ func (s Sizes) options() options {
 		o.segment = s.Segment
 	}
 	if s.Chunk > 0 {
-		o.chunk = roundUp(s.Chunk, markAlign)
+		o.chunk = roundUp(s.Chunk, o.page)
 	}
 	return o
 }
