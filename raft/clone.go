@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"slices"
@@ -33,48 +34,55 @@ func (r *Raft) Clone() *Raft {
 	return &c
 }
 
+// Normalize forgets what only time and chance decide, for a search in which every time-out may come at any moment: two
+// states that differ in nothing else are equal afterwards, and have equal hashes. A follower is one tick before its time-out,
+// and so hears no leader; a leader has just begun a check-quorum, and nobody has answered. What that takes away is only
+// messages that would have been ignored, which is how lost ones look. Bounds on what is in flight start anew. random is the
+// state of the random source, from which only the keys of forwarded reads come then.
+func (r *Raft) Normalize(random uint64) {
+	r.random, r.timeout, r.elapsed = random, r.config.ElectionTicks+1, r.config.ElectionTicks
+	if r.lead == nil {
+		return
+	}
+	r.elapsed, r.lead.stalled, r.lead.transferred = 0, 0, 0
+	for _, p := range r.lead.progress {
+		p.active, p.inflight, p.inflightLen = false, nil, 0
+	}
+}
+
 // Hash is equal for two members in the same state, whatever way led there, and differs with overwhelming
-// probability otherwise. The Config is not part of it, but for the identity.
-func (r *Raft) Hash() uint64 {
-	h := fnvOffset
-	h.words(uint64(r.config.ID), uint64(r.config.Cluster), uint64(r.role), uint64(r.leader),
+// probability otherwise. The Config is not part of it, but for the identity; addresses, which are only labels, are not.
+func (r *Raft) Hash() uint64 { return r.HashAs(func(id ID) ID { return id }) }
+
+// HashAs is the Hash that the member would have if every member had the name that as gives it. Members are alike but for
+// their ids, so a search may take states for equal that some renaming makes equal.
+func (r *Raft) HashAs(as func(ID) ID) uint64 {
+	h := hasher{fnvOffset, as}
+	h.ids(r.config.ID, r.leader)
+	h.words(uint64(r.config.Cluster), uint64(r.role),
 		uint64(r.committed), uint64(r.applied), uint64(r.applying), uint64(r.elapsed), uint64(r.timeout), r.random)
 	for _, s := range []HardState{r.hard, r.saved, r.handed} {
-		h.words(uint64(s.Term), uint64(s.Vote))
+		h.hardState(s)
 	}
 	h.words(uint64(r.log.base), uint64(r.log.baseTerm), uint64(r.log.handed), uint64(r.log.stable))
 	h.entries(r.log.entries)
-	h.words(uint64(r.snapshot.Index), uint64(r.snapshot.Term), uint64(r.ConfigurationIndex()), uint64(len(r.configurations)))
+	h.words(uint64(r.snapshot.Index), uint64(r.snapshot.Term), uint64(len(r.configurations)))
+	for _, c := range r.configurations {
+		h.words(uint64(c.index))
+		h.configuration(c.configuration)
+	}
 	h.flags(r.install != nil, r.restart != nil)
 	for _, f := range r.forwarded {
 		h.words(f.key, f.context)
 	}
 	if c := r.candidate; c != nil {
-		// A set: the order of arrival makes no difference to what follows.
-		for _, ids := range [][]ID{slices.Sorted(slices.Values(c.granted)), slices.Sorted(slices.Values(c.refused))} {
-			h.words(uint64(len(ids)))
-			for _, id := range ids {
-				h.words(uint64(id))
-			}
-		}
+		// Sets: the order of arrival makes no difference to what follows.
+		h.set(c.granted)
+		h.set(c.refused)
 		h.flags(c.transfer)
 	}
-	if l := r.lead; l != nil {
-		h.words(uint64(l.firstOwn), uint64(l.uncommitted), uint64(l.transferTo), uint64(l.transferred), uint64(l.stalled), l.reads.round, uint64(l.reads.index))
-		for _, list := range [][]waitingRead{l.reads.asked, l.reads.waiting} {
-			h.words(uint64(len(list)))
-			for _, w := range list {
-				h.words(uint64(w.from), w.context)
-			}
-		}
-		for _, id := range slices.Sorted(maps.Keys(l.progress)) {
-			p := l.progress[id]
-			h.words(uint64(id), uint64(p.match), uint64(p.next), uint64(p.told), uint64(p.snapshot), p.round, uint64(len(p.inflight)))
-			h.flags(p.replicating, p.probeSent, p.active)
-			for _, a := range p.inflight {
-				h.words(uint64(a.last), uint64(a.bytes))
-			}
-		}
+	if r.lead != nil {
+		h.lead(r.lead)
 	}
 	for _, list := range [][]Message{r.messages, r.then} {
 		h.words(uint64(len(list)))
@@ -86,27 +94,43 @@ func (r *Raft) Hash() uint64 {
 		h.words(read.Context, uint64(read.Index))
 		h.flags(read.Err != nil)
 	}
-	return uint64(h)
+	return h.sum
 }
 
 // Hash is equal for equal messages.
-func (m Message) Hash() uint64 {
-	h := fnvOffset
+func (m Message) Hash() uint64 { return m.HashAs(func(id ID) ID { return id }) }
+
+// HashAs is the Hash that the message would have if every member had the name that as gives it.
+func (m Message) HashAs(as func(ID) ID) uint64 {
+	h := hasher{fnvOffset, as}
 	h.message(&m)
-	return uint64(h)
+	return h.sum
 }
 
-// hasher is FNV-1a over words.
-type hasher uint64
+// HashAs is equal for equal contents of a disk, if every member had the name that as gives it.
+func (s Stored) HashAs(as func(ID) ID) uint64 {
+	h := hasher{fnvOffset, as}
+	h.hardState(s.HardState)
+	h.words(uint64(s.Snapshot.Index), uint64(s.Snapshot.Term), uint64(s.Snapshot.ConfigurationIndex), uint64(s.Base), uint64(s.BaseTerm))
+	h.configuration(s.Snapshot.Configuration)
+	h.entries(s.Entries)
+	return h.sum
+}
+
+// hasher is FNV-1a over words, and over ids as they are to be called.
+type hasher struct {
+	sum uint64
+	as  func(ID) ID
+}
 
 const (
-	fnvOffset hasher = 14695981039346656037
-	fnvPrime  hasher = 1099511628211
+	fnvOffset uint64 = 14695981039346656037
+	fnvPrime  uint64 = 1099511628211
 )
 
 func (h *hasher) bytes(b []byte) {
 	for _, c := range b {
-		*h = (*h ^ hasher(c)) * fnvPrime
+		h.sum = (h.sum ^ uint64(c)) * fnvPrime
 	}
 }
 
@@ -128,18 +152,89 @@ func (h *hasher) flags(flags ...bool) {
 	}
 }
 
+func (h *hasher) ids(ids ...ID) {
+	for _, id := range ids {
+		if id != 0 {
+			id = h.as(id)
+		}
+		h.words(uint64(id))
+	}
+}
+
+func (h *hasher) set(ids []ID) {
+	named := make([]ID, len(ids))
+	for i, id := range ids {
+		named[i] = h.as(id)
+	}
+	slices.Sort(named)
+	h.words(uint64(len(named)))
+	for _, id := range named {
+		h.words(uint64(id))
+	}
+}
+
+func (h *hasher) hardState(s HardState) {
+	h.words(uint64(s.Term))
+	h.ids(s.Vote)
+}
+
+func (h *hasher) configuration(c Configuration) {
+	var voters, learners []ID
+	for _, m := range c.Members {
+		if m.Learner {
+			learners = append(learners, m.ID)
+		} else {
+			voters = append(voters, m.ID)
+		}
+	}
+	h.set(voters)
+	h.set(learners)
+	h.words(uint64(len(c.Removed)))
+	h.ids(c.Removed...)
+}
+
 func (h *hasher) entries(entries []Entry) {
 	h.words(uint64(len(entries)))
 	for i := range entries {
 		e := &entries[i]
 		h.words(uint64(e.Term), uint64(e.Index), uint64(e.Type), uint64(len(e.Data)))
-		h.bytes(e.Data)
+		var c Configuration
+		if e.Type == EntryConfiguration && c.UnmarshalBinary(e.Data) == nil {
+			h.configuration(c)
+		} else {
+			h.bytes(e.Data)
+		}
 	}
 }
 
 func (h *hasher) message(m *Message) {
-	h.words(uint64(m.Type), uint64(m.Cluster), uint64(m.From), uint64(m.To), uint64(m.Term), uint64(m.Index),
+	h.words(uint64(m.Type), uint64(m.Cluster))
+	h.ids(m.From, m.To)
+	h.words(uint64(m.Term), uint64(m.Index),
 		uint64(m.LogTerm), uint64(m.Commit), uint64(m.Hint), uint64(m.HintTerm), m.Round, m.Context)
 	h.flags(m.Reject, m.Transfer)
 	h.entries(m.Entries)
+}
+
+func (h *hasher) lead(l *lead) {
+	h.words(uint64(l.firstOwn), uint64(l.uncommitted), uint64(l.transferred), uint64(l.stalled), l.reads.round, uint64(l.reads.index))
+	h.ids(l.transferTo)
+	for _, list := range [][]waitingRead{l.reads.asked, l.reads.waiting} {
+		h.words(uint64(len(list)))
+		for _, w := range list {
+			h.ids(w.from)
+			h.words(w.context)
+		}
+	}
+	members := slices.Collect(maps.Keys(l.progress))
+	slices.SortFunc(members, func(a, b ID) int { return cmp.Compare(h.as(a), h.as(b)) })
+	for _, id := range members {
+		p := l.progress[id]
+		h.ids(id)
+		h.words(uint64(p.match), uint64(p.next), uint64(p.told), uint64(p.snapshot), p.round, uint64(len(p.inflight)))
+		h.flags(p.replicating, p.probeSent, p.active)
+		for _, a := range p.inflight {
+			h.words(uint64(a.last), uint64(a.bytes))
+		}
+	}
 }

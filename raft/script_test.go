@@ -78,7 +78,8 @@ func (w *world) command(d *datadriven.TestData) error {
 		}
 	}
 	switch d.Cmd {
-	case "cluster": // cluster 3: so many voters, with an empty log
+	case "cluster": // cluster 3: so many voters, with an empty log; cluster 3 explored: see explored_test.go
+		w.explored, w.appendBytes = d.HasArg("explored"), number(d, "append-bytes", 0)
 		for i := range int(who) {
 			w.add(raft.ID(i+1), raft.HardState{Term: 1}, founded(int(who)))
 		}
@@ -130,7 +131,8 @@ func (w *world) command(d *datadriven.TestData) error {
 		return w.disk(who, d)
 	case "crash":
 		w.crash(who)
-	case "restart":
+	case "restart": // restart 1 torn=2: two units of what its disk has not finished are on it
+		w.members[who].tear(number(d, "torn", 0))
 		w.crash(who)
 		w.start(who)
 	case "messages":
@@ -146,7 +148,9 @@ func (w *world) command(d *datadriven.TestData) error {
 			w.tell("%v: %s", id, strings.Join(w.members[id].applied, " "))
 		}
 	default:
-		return fmt.Errorf("unknown command %q", d.Cmd)
+		if !w.exploredWord(who, d) {
+			return fmt.Errorf("unknown command %q", d.Cmd)
+		}
 	}
 	return nil
 }

@@ -20,7 +20,8 @@ type world struct {
 	checker *safety.Checker
 	detail  bool
 
-	appendBytes int // MaxAppendBytes
+	appendBytes int  // MaxAppendBytes
+	explored    bool // time-outs come when the script says so
 
 	// What was committed anywhere when each read was asked for: its answer must not be older.
 	asked map[asking]raft.Index
@@ -69,6 +70,7 @@ func (w *world) start(id raft.ID) {
 		cluster = 0 // it has not joined yet
 	}
 	var err error
+	defer w.normalize(id)
 	m.raft, err = raft.New(raft.Config{
 		ID: id, Cluster: cluster, Seed: uint64(id)*1000 + m.lives,
 		TailEntries: 2, MaxAppendBytes: w.appendBytes, MaxUncommittedBytes: 1000, Trace: func(s string) { w.story = append(w.story, s) }, TraceDetail: w.detail,
@@ -92,6 +94,9 @@ func (w *world) tell(format string, args ...any) {
 func (w *world) step(id raft.ID, in raft.Input) error {
 	m := w.members[id]
 	if read, ok := in.(raft.Read); ok {
+		if w.explored {
+			m.raft.Normalize(read.Context + 1)
+		}
 		key := asking{id, m.lives, read.Context}
 		w.asked[key] = 0
 		for _, other := range w.members {
@@ -107,6 +112,7 @@ func (w *world) step(id raft.ID, in raft.Input) error {
 
 func (w *world) pump(id raft.ID) {
 	m := w.members[id]
+	defer w.normalize(id)
 	for m.raft.HasReady() {
 		ready := m.raft.Ready()
 		if ready.Save != nil {
