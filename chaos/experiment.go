@@ -140,7 +140,7 @@ func (p *progress) prepare(ctx context.Context) (err error) {
 	if p.journal, err = CreateJournal(p.Dir.Path("faults.jsonl")); err != nil {
 		return err
 	}
-	p.workload, err = harness.NewRegisters(harness.RegistersConfig{Keys: p.Keys})
+	p.workload, err = harness.NewRegisters(harness.RegistersConfig{Keys: p.Keys, Weights: harness.Weights{}.Only(harness.Kinds(p.System))})
 	if err != nil {
 		return err
 	}

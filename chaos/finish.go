@@ -102,7 +102,7 @@ func (p *progress) judge(ctx context.Context, logs, recorded error) {
 	p.add(guarded("no panic in any log", func() Check { return noPanic(p.Dir, members(p.Cluster), logs) }))
 	p.add(guarded("every fault proven", func() Check { return faultsProven(r.Windows) }))
 	p.add(guarded("not vacuous", func() Check {
-		return notVacuous(len(p.Schedule.Events), r.Windows, history.Operations, r.Observed.Elections)
+		return notVacuous(harness.Kinds(p.System), len(p.Schedule.Events), r.Windows, history.Operations, r.Observed.Elections)
 	}))
 	verdicts := make([]Verdict, len(r.Checks))
 	for i, c := range r.Checks {

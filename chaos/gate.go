@@ -11,17 +11,14 @@ import (
 	"raftlab/linearizability"
 )
 
-// kinds are what clients must have been served in every fault window.
-var kinds = []linearizability.Kind{linearizability.Get, linearizability.Put, linearizability.Delete, linearizability.CAS}
-
 // notVacuous asks whether the run could have found anything: in each fault window that left a majority, at
-// least one ok of each kind that began and ended while the fault was in force, and after each fault that took the
+// least one ok of each of the kinds that the store can be asked that began and ended while the fault was in force, and after each fault that took the
 // leader, an election and, if that leader was left there to be asked, a client that asked it for a read. A run in
 // which nothing happened is not green (openraft #1910, #2068; etcd #21033).
 //
 // A window that left no majority, alone or with the faults that overlapped it, is exempt: no store may serve there. Where that leaves no window at all, clients
 // must have done real work before the first fault and after the last.
-func notVacuous(planned int, windows []Window, ops []linearizability.Operation, elections []harness.Election) Check {
+func notVacuous(kinds []linearizability.Kind, planned int, windows []Window, ops []linearizability.Operation, elections []harness.Election) Check {
 	var missing, exempt []string
 	if len(windows) < planned {
 		missing = append(missing, fmt.Sprintf("%d of %s were never reached", planned-len(windows), Counted(planned, "fault")))
@@ -37,7 +34,7 @@ func notVacuous(planned int, windows []Window, ops []linearizability.Operation, 
 		}
 		counted++
 		where := fmt.Sprintf("during fault #%d (%s)", w.Fault, w.What)
-		ok, absent := okBetween(max(w.From, w.InForce), w.To, ops)
+		ok, absent := okBetween(kinds, max(w.From, w.InForce), w.To, ops)
 		served += ok
 		if len(absent) > 0 {
 			missing = append(missing, fmt.Sprintf("no ok of %s %s", words(absent), where))
@@ -60,7 +57,7 @@ func notVacuous(planned int, windows []Window, ops []linearizability.Operation, 
 		c.Looked += fmt.Sprintf(", exempt because no majority was left: %s", strings.Join(exempt, ", "))
 	}
 	if counted == 0 && len(windows) > 0 {
-		around, absent := around(windows, ops)
+		around, absent := around(kinds, windows, ops)
 		c.Looked += around
 		missing = append(missing, absent...)
 	}
@@ -74,17 +71,17 @@ func notVacuous(planned int, windows []Window, ops []linearizability.Operation, 
 }
 
 // around looks at the time before the first fault and after the last, up to the end of the load.
-func around(windows []Window, ops []linearizability.Operation) (looked string, missing []string) {
+func around(kinds []linearizability.Kind, windows []Window, ops []linearizability.Operation) (looked string, missing []string) {
 	ops = slices.DeleteFunc(slices.Clone(ops), func(op linearizability.Operation) bool { return op.Phase == harness.FinalReads })
 	first, last := windows[0].From, windows[0].To
 	for _, w := range windows {
 		first, last = min(first, w.From), max(last, w.To)
 	}
-	before, lacked := okBetween(0, first, ops)
+	before, lacked := okBetween(kinds, 0, first, ops)
 	if len(lacked) > 0 {
 		missing = append(missing, fmt.Sprintf("no ok of %s before the first fault", words(lacked)))
 	}
-	after, lacked := okBetween(last, math.MaxInt64, ops)
+	after, lacked := okBetween(kinds, last, math.MaxInt64, ops)
 	if len(lacked) > 0 {
 		missing = append(missing, fmt.Sprintf("no ok of %s after the last fault", words(lacked)))
 	}
@@ -92,7 +89,7 @@ func around(windows []Window, ops []linearizability.Operation) (looked string, m
 }
 
 // okBetween counts the operations that began and ended with ok in between, and names the kinds of which there is none.
-func okBetween(from, to time.Duration, ops []linearizability.Operation) (ok int, absent []linearizability.Kind) {
+func okBetween(kinds []linearizability.Kind, from, to time.Duration, ops []linearizability.Operation) (ok int, absent []linearizability.Kind) {
 	seen := make(map[linearizability.Kind]bool)
 	for _, op := range ops {
 		if op.Outcome == linearizability.OK && op.Call >= from && op.Return <= to {

@@ -10,6 +10,9 @@ import (
 	"raftlab/linearizability"
 )
 
+// kinds are what a store can be asked that says nothing of it.
+var kinds = harness.Kinds(nil)
+
 var five = []string{"n1", "n2", "n3", "n4", "n5"}
 
 // become makes another fault of a window.
@@ -43,7 +46,7 @@ func honest() ([]Window, []linearizability.Operation, []harness.Election) {
 
 func TestAnHonestRunIsNotVacuous(t *testing.T) {
 	windows, ops, elections := honest()
-	if c := notVacuous(2, windows, ops, elections); c.Verdict != Pass {
+	if c := notVacuous(kinds, 2, windows, ops, elections); c.Verdict != Pass {
 		t.Error(c)
 	}
 	if c := faultsProven(windows); c.Verdict != Pass {
@@ -88,7 +91,7 @@ func TestAVacuousRunIsUnknownAndNamesWhatIsMissing(t *testing.T) {
 			var r run
 			r.windows, r.ops, r.elections = honest()
 			c.plant(&r)
-			got := notVacuous(2, r.windows, r.ops, r.elections)
+			got := notVacuous(kinds, 2, r.windows, r.ops, r.elections)
 			if got.Verdict != Unknown || !strings.Contains(got.Reason, c.want) {
 				t.Errorf("got %s %q; want UNKNOWN with %q", got.Verdict, got.Reason, c.want)
 			}
@@ -101,7 +104,7 @@ func TestAWindowWithoutAMajorityIsExemptAndNamed(t *testing.T) {
 	windows, ops, elections := honest()
 	windows[1].become(Pause, All, five...)
 	ops = ops[:len(kinds)] // nothing in the second window
-	c := notVacuous(2, windows, ops, elections)
+	c := notVacuous(kinds, 2, windows, ops, elections)
 	if c.Verdict != Pass || !strings.HasPrefix(c.Looked, "1 fault window with 4 ok and 1 election in them") ||
 		!strings.HasSuffix(c.Looked, ", exempt because no majority was left: #2 (pause all)") {
 		t.Errorf("%+v", c)
@@ -133,7 +136,7 @@ func TestWhereEveryWindowIsExemptThereMustBeWorkBeforeAndAfter(t *testing.T) {
 		"only within": {at("", 15), "before the first fault"},
 		"final reads": {append(at("", 5), at(harness.FinalReads, 25)...), "after the last fault"},
 	} {
-		got := notVacuous(1, windows, c.ops, nil)
+		got := notVacuous(kinds, 1, windows, c.ops, nil)
 		if want := map[bool]Verdict{true: Pass, false: Unknown}[c.want == ""]; got.Verdict != want || !strings.Contains(got.Reason, c.want) {
 			t.Errorf("%s: %+v, want %s with %q", name, got, want, c.want)
 		}
@@ -161,7 +164,7 @@ func TestAWindowIsExemptWhereFaultsTogetherLeaveNoMajority(t *testing.T) {
 		windows[0].become(Pause, "n1", "n1")
 		windows[1].become(Crash, Target(strings.ReplaceAll(c.nodes, " ", ",")), strings.Fields(c.nodes)...)
 		windows[1].From, windows[1].To = time.Duration(c.from)*time.Second, time.Duration(c.to)*time.Second
-		check := notVacuous(2, windows, nil, nil)
+		check := notVacuous(kinds, 2, windows, nil, nil)
 		_, exempt, _ := strings.Cut(check.Looked, "no majority was left: ")
 		if exempt, _, _ = strings.Cut(exempt, ";"); exempt != c.exempt {
 			t.Errorf("%s: exempt is %q, want %q", name, exempt, c.exempt)
@@ -184,7 +187,7 @@ func TestAFaultThatTakesTheMajorityFromTheLeaderWithAnotherHitsTheLeader(t *test
 func TestASkippedFaultIsNoWindow(t *testing.T) {
 	windows, ops, elections := honest()
 	windows[1].Evidence = Evidence{Outcome: Skipped, Says: "no member leads"}
-	if c := notVacuous(2, windows, ops, elections); !strings.HasPrefix(c.Looked, "1 fault window with 4 ok") {
+	if c := notVacuous(kinds, 2, windows, ops, elections); !strings.HasPrefix(c.Looked, "1 fault window with 4 ok") {
 		t.Errorf("%+v", c)
 	}
 	if c := faultsProven(windows); c.Looked != "probes before, during and after 1 fault, 1 skipped" || c.Verdict != Unknown {
@@ -197,11 +200,11 @@ func TestASkippedFaultIsNoWindow(t *testing.T) {
 func TestElectionsCountFromTheIntentAndServiceFromWhenTheFaultIsInForce(t *testing.T) {
 	windows, ops, elections := honest()
 	windows[0].InForce = 12 * time.Second // n2 was elected at 11 s
-	if c := notVacuous(2, windows, ops, elections); c.Verdict != Pass {
+	if c := notVacuous(kinds, 2, windows, ops, elections); c.Verdict != Pass {
 		t.Error(c)
 	}
 	windows[0].InForce = 16 * time.Second // all was served at 15 s
-	if c := notVacuous(2, windows, ops, elections); c.Verdict != Unknown || !strings.Contains(c.Reason, "no ok of get") {
+	if c := notVacuous(kinds, 2, windows, ops, elections); c.Verdict != Unknown || !strings.Contains(c.Reason, "no ok of get") {
 		t.Error(c)
 	}
 }

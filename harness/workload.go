@@ -36,6 +36,8 @@ type RegistersConfig struct {
 	Weights        Weights // default 4 get, 3 put, 1 delete, 2 cas
 }
 
+var defaultWeights = Weights{Get: 4, Put: 3, Delete: 1, CAS: 2}
+
 func (c *RegistersConfig) defaults() error {
 	for _, d := range []struct {
 		name  string
@@ -55,7 +57,7 @@ func (c *RegistersConfig) defaults() error {
 		}
 	}
 	if c.Weights == (Weights{}) {
-		c.Weights = Weights{Get: 4, Put: 3, Delete: 1, CAS: 2}
+		c.Weights = defaultWeights
 	}
 	w := c.Weights
 	if w.Get < 0 || w.Put < 0 || w.Delete < 0 || w.CAS < 0 {

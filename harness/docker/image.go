@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
@@ -64,6 +65,10 @@ func ReplaceFile(ctx context.Context, base, tag, path string, program []byte) er
 	}
 	// The label comes first, so that what a build leaves when it is cut short carries it.
 	recipe := fmt.Sprintf("FROM %s\nLABEL %s=%q\nCOPY [\"program\", %q]\n", base, labelRun, tag, path)
+	return e.build(ctx, tag, recipe, program)
+}
+
+func (e *engine) build(ctx context.Context, tag, recipe string, program []byte) error {
 	files, err := buildContext(recipe, program)
 	if err != nil {
 		return fmt.Errorf("docker: build %s: %w", tag, err)
@@ -78,6 +83,21 @@ func ReplaceFile(ctx context.Context, base, tag, path string, program []byte) er
 		return fmt.Errorf("docker: build %s: %w", tag, err)
 	}
 	return nil
+}
+
+// BuildImage makes an image of one static program at path, which is its entry point, and nothing else. It stays until
+// somebody removes it.
+func BuildImage(ctx context.Context, tag, path, program string) error {
+	data, err := os.ReadFile(program)
+	if err != nil {
+		return fmt.Errorf("docker: build %s: %w", tag, err)
+	}
+	e, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	return e.build(ctx, tag, fmt.Sprintf("FROM scratch\nCOPY [\"program\", %q]\nENTRYPOINT [%q]\n", path, path), data)
 }
 
 // buildContext is a tar of a Dockerfile and of one program.

@@ -94,7 +94,8 @@ func (c *Cluster) prepare(dir string, nodes int) error {
 	if err != nil {
 		return err
 	}
-	owner := map[string]string{} // address -> node
+	owner := map[string]string{}   // address -> node
+	aliases := map[string]string{} // name:port -> address
 	for i := range nodes {
 		place := harness.Place{
 			Name:    fmt.Sprintf("n%d", i+1),
@@ -103,9 +104,10 @@ func (c *Cluster) prepare(dir string, nodes int) error {
 		}
 		place.Data = filepath.Join(dir, place.Name, "data")
 		owner[place.Address] = place.Name
+		aliases[fmt.Sprintf("%s:%d", place.Name, ports[i])] = place.Address
 		c.places = append(c.places, place)
 	}
-	if c.relay, err = newRelay(owner); err != nil {
+	if c.relay, err = newRelay(owner, aliases); err != nil {
 		return err
 	}
 	for i := range c.places {

@@ -28,6 +28,7 @@ import (
 // heal is followed by the sender's back-off; here everything arrives at once.
 type relay struct {
 	owner   map[string]string // address of a member -> its name
+	aliases map[string]string // name:port -> address of the member
 	proxies map[string]string // name -> host:port of its proxy
 	gates   map[harness.Link]*gate
 
@@ -47,9 +48,10 @@ const (
 	chunkBytes  = 32 << 10
 )
 
-// newRelay opens one proxy per member. owner maps addresses to members.
-func newRelay(owner map[string]string) (*relay, error) {
-	r := &relay{owner: owner, proxies: map[string]string{}, gates: map[harness.Link]*gate{}, cuts: map[*cut]bool{}}
+// newRelay opens one proxy per member. owner maps addresses to members. aliases are other ways to name an address: Go's
+// net/http sends no loopback address to a proxy, so a member that cannot choose how it dials goes by names.
+func newRelay(owner, aliases map[string]string) (*relay, error) {
+	r := &relay{owner: owner, aliases: aliases, proxies: map[string]string{}, gates: map[harness.Link]*gate{}, cuts: map[*cut]bool{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for _, from := range owner {
 		for _, to := range owner {
@@ -109,7 +111,11 @@ func (r *relay) serve(from string, client *net.TCPConn) {
 	if err != nil {
 		return
 	}
-	to, known := r.owner[req.Host]
+	address := req.Host
+	if alias, ok := r.aliases[address]; ok {
+		address = alias
+	}
+	to, known := r.owner[address]
 	switch {
 	case req.Method != http.MethodConnect:
 		fmt.Fprint(client, "HTTP/1.1 405 Method Not Allowed\r\nAllow: CONNECT\r\nContent-Length: 0\r\n\r\n")
@@ -125,7 +131,7 @@ func (r *relay) serve(from string, client *net.TCPConn) {
 	if !r.awaitOpen(client, there, back) {
 		return
 	}
-	conn, err := net.DialTimeout("tcp", req.Host, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
 	if err != nil {
 		fmt.Fprint(client, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
 		return

@@ -40,7 +40,7 @@ func newPair(t *testing.T) *pair {
 			accepted <- conn.(*net.TCPConn)
 		}
 	}()
-	r, err := newRelay(map[string]string{"127.0.0.1:1": "n1", l.Addr().String(): "n2"})
+	r, err := newRelay(map[string]string{"127.0.0.1:1": "n1", l.Addr().String(): "n2"}, map[string]string{"n2:7": l.Addr().String()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestRelayServesMembersOnly(t *testing.T) {
 }
 
 func TestDeadTargetIsRefusedAtOnce(t *testing.T) {
-	r, err := newRelay(map[string]string{"127.0.0.1:1": "n1", "127.0.0.1:2": "n2"})
+	r, err := newRelay(map[string]string{"127.0.0.1:1": "n1", "127.0.0.1:2": "n2"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,4 +275,19 @@ func TestDeadTargetIsRefusedAtOnce(t *testing.T) {
 	if err != nil || resp.StatusCode != http.StatusBadGateway {
 		t.Fatalf("%v %v", resp, err)
 	}
+}
+
+// Go's net/http sends no loopback address to a proxy: a member that dials through it must be able to say a name.
+func TestAMemberIsReachedByItsNameToo(t *testing.T) {
+	p := newPair(t)
+	p.target = "n2:7"
+	byName := p.dial(t)
+	p.await200(t, byName, 2*time.Second)
+	other := <-p.accept
+	defer other.Close()
+	send(t, byName, "hello")
+	receives(t, other, "hello")
+	p.cut(t, harness.Link{From: "n1", To: "n2"})
+	send(t, byName, "late")
+	silent(t, other)
 }

@@ -15,7 +15,7 @@ import (
 
 const raftdPackage = "./node/cmd/raftd"
 
-// findBinary answers with the raftd to run: the one that was named, a mutant that is built now, the one beside
+// findBinary answers with the program to run: the one that was named, a mutant that is built now, the one beside
 // this program, or one that is built now. Where it builds one it does so in scratch.
 func (o *options) findBinary(ctx context.Context, scratch string) (string, error) {
 	built := filepath.Join(scratch, "raftd")
@@ -34,20 +34,13 @@ func (o *options) findBinary(ctx context.Context, scratch string) (string, error
 	case o.binary != "":
 		return o.binary, executable(o.binary)
 	}
-	if self, err := os.Executable(); err == nil {
-		beside := filepath.Join(filepath.Dir(self), "raftd")
+	if self, err := os.Executable(); err == nil && o.store.program != "" {
+		beside := filepath.Join(filepath.Dir(self), o.store.program)
 		if executable(beside) == nil {
 			return beside, nil
 		}
 	}
-	root, err := mutants.ModuleRoot(".")
-	if err != nil {
-		return "", environment("no raftd to run: there is none beside raftlab, and %w, or give --binary", err)
-	}
-	if err := mutants.GoBuild(ctx, root, built, raftdPackage); err != nil {
-		return "", environment("%w", err)
-	}
-	return built, nil
+	return o.store.compile(ctx, scratch)
 }
 
 // fingerprint says which program was tested: its path says nothing once the next one is built there.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +16,9 @@ import (
 )
 
 func (o *options) inContainers(ctx context.Context, scratch string) (member, error) {
-	base, err := docker.FindImage(ctx, o.image)
+	base, err := o.findImage(ctx, scratch)
 	if err != nil {
-		return member{}, environment("%w", err)
+		return member{}, err
 	}
 	var discard func() error
 	if o.planted != nil {
@@ -30,7 +31,7 @@ func (o *options) inContainers(ctx context.Context, scratch string) (member, err
 			return docker.RemoveImage(ctx, o.image)
 		}
 	}
-	m := member{system: raftkv.New(raftkv.Options{Image: o.image}), discard: discard}
+	m := member{system: o.store.open(o.image, ""), discard: discard}
 	tested := base
 	if o.planted != nil {
 		if tested, err = docker.FindImage(ctx, o.image); err != nil {
@@ -41,7 +42,7 @@ func (o *options) inContainers(ctx context.Context, scratch string) (member, err
 	m.start = func(ctx context.Context, dir *harness.Run, failed func(harness.Cluster)) (world, error) {
 		ctx, cancel := context.WithTimeout(ctx, startTimeout)
 		defer cancel()
-		cluster, err := docker.Start(ctx, m.system, docker.Options{Nodes: o.nodes, RunID: dir.ID(), Failed: failed})
+		cluster, err := docker.Start(ctx, m.system, docker.Options{Nodes: o.nodes, RunID: dir.ID(), AgentImage: o.agentImage(), Failed: failed})
 		if err != nil {
 			return world{}, err
 		}
@@ -52,6 +53,14 @@ func (o *options) inContainers(ctx context.Context, scratch string) (member, err
 		}, nil
 	}
 	return m, nil
+}
+
+// agentImage holds the side-car: the image of a raftd has it, others have not.
+func (o *options) agentImage() string {
+	if o.store.name == stores[0].name {
+		return o.image
+	}
+	return cmp.Or(os.Getenv("RAFTLAB_IMAGE"), raftkv.DefaultImage)
 }
 
 // mutantImage puts the mutant's raftd over the one in the image: everything else stays what it is.

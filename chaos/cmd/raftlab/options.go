@@ -30,11 +30,18 @@ func (o *options) take(flags *pflag.FlagSet) error {
 	flags.Visit(func(f *pflag.Flag) { // in the order of their names
 		given[f.Name] = true
 		switch f.Name {
-		case "image", "binary", "out":
+		case "system", "image", "binary", "out":
 			o.given = append(o.given, "--"+f.Name, f.Value.String())
 		}
 	})
 	o.loadOf(given)
+	var err error
+	if o.store, err = findStore(o.system); err != nil {
+		return err
+	}
+	if !given["image"] {
+		o.image = o.store.image
+	}
 	switch {
 	case o.backend != "auto" && o.backend != "docker" && o.backend != "process":
 		return usage("--backend %q is none of auto, docker, process", o.backend)
@@ -98,6 +105,9 @@ func (o *options) validate(both bool) error {
 	}
 	if both {
 		return usage("give a scenario or --schedule, not both")
+	}
+	if o.mutant != "" && o.system != stores[0].name {
+		return usage("--mutant %s is a bug of raftd, not of %s: leave --system out", o.mutant, o.system)
 	}
 	if o.mutant != "" {
 		m, err := mutants.Find(o.mutant)

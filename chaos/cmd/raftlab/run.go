@@ -31,6 +31,7 @@ type options struct {
 	keys         int
 	rate         float64
 	atLeader     int
+	system       string
 	backend      string
 	image        string
 	binary       string
@@ -42,6 +43,7 @@ type options struct {
 	tested   map[string]string // what the members run: see chaos.About
 	schedule chaos.Schedule
 	planted  *mutants.Mutant
+	store    store
 }
 
 const (
@@ -102,8 +104,9 @@ none there, it builds one.`,
 	f.Float64Var(&o.rate, "rate", chaos.DefaultLoad.Rate, "operations per second, all clients together")
 	f.IntVar(&o.atLeader, "at-leader", 0, "clients of these that ask the leader, and go on asking it while it is hit")
 	f.StringVar(&o.backend, "backend", "auto", "auto, docker or process")
-	f.StringVar(&o.image, "image", defaultImage, "image of a member, for docker")
-	f.StringVar(&o.binary, "binary", "", "raftd of a member, for process")
+	f.StringVar(&o.system, "system", stores[0].name, "what is tested: "+strings.Join(storeNames(), ", "))
+	f.StringVar(&o.image, "image", "", "image of a member, for docker (default "+defaultImage+", or that of the system)")
+	f.StringVar(&o.binary, "binary", "", "program of a member, for process")
 	f.StringVar(&o.mutant, "mutant", "", "plant a bug of the museum (raftlab list); the run should then FAIL")
 	f.StringVar(&o.out, "out", "runs", "directory in which the run directory is made")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the schedule and stop")
@@ -126,7 +129,7 @@ func (o *options) run(stdout io.Writer) error {
 		return environment("%w", err)
 	}
 	fmt.Fprintf(stdout, "run   %s  seed=%d  %s  %s  %s  %s%s  → %s\n", o.scenario, o.schedule.Seed,
-		chaos.Counted(o.nodes, "node"), chaos.Counted(o.clients, "client"), chaos.Counted(o.keys, "key"), o.backend, planted(o.mutant), dir.Dir())
+		chaos.Counted(o.nodes, "node"), chaos.Counted(o.clients, "client"), chaos.Counted(o.keys, "key"), o.backend, o.tells(), dir.Dir())
 	x := chaos.Experiment{
 		Scenario: o.scenario, Schedule: o.schedule, System: member.system, Dir: dir,
 		Clients: o.clients, Keys: o.keys, Rate: o.rate, AtLeader: o.atLeader,
@@ -188,18 +191,23 @@ func incomplete(stdout io.Writer, reported error) {
 	}
 }
 
-func planted(mutant string) string {
-	if mutant == "" {
-		return ""
+// tells is what a line about the run adds where it is not raftd as it is.
+func (o *options) tells() string {
+	text := ""
+	if o.system != stores[0].name {
+		text += "  system " + o.system
 	}
-	return "  mutant " + mutant
+	if o.mutant != "" {
+		text += "  mutant " + o.mutant
+	}
+	return text
 }
 
 func (o *options) about() chaos.About {
 	return chaos.About{
 		Argv: os.Args, Again: o.again(), Tested: o.tested,
 		Versions: map[string]string{"raftlab": revision(), "go": runtime.Version(), "os": runtime.GOOS + "/" + runtime.GOARCH},
-		Options: map[string]any{"nodes": o.nodes, "clients": o.clients, "keys": o.keys, "rate": o.rate, "at_leader": o.atLeader, "backend": o.backend,
+		Options: map[string]any{"nodes": o.nodes, "clients": o.clients, "keys": o.keys, "rate": o.rate, "at_leader": o.atLeader, "system": o.system, "backend": o.backend,
 			"image": o.image, "binary": o.binary, "mutant": o.mutant},
 	}
 }

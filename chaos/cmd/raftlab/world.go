@@ -10,7 +10,6 @@ import (
 	"raftlab/harness"
 	"raftlab/harness/docker"
 	"raftlab/harness/process"
-	"raftlab/harness/systems/raftkv"
 )
 
 const (
@@ -20,7 +19,7 @@ const (
 
 // member says what will run and where, once it is known that it can.
 type member struct {
-	system  *raftkv.System
+	system  tested
 	start   func(_ context.Context, _ *harness.Run, failed func(harness.Cluster)) (world, error)
 	discard func() error // what was made for this run only; nil if nothing was
 }
@@ -80,7 +79,7 @@ func (o *options) asProcesses(ctx context.Context, scratch string) (member, erro
 		return member{}, environment("%w", err)
 	}
 	o.tested = map[string]string{"binary": binary, "sha256": sum}
-	m := member{system: raftkv.New(raftkv.Options{Binary: binary})}
+	m := member{system: o.store.open("", binary)}
 	m.start = func(ctx context.Context, dir *harness.Run, failed func(harness.Cluster)) (world, error) {
 		ctx, cancel := context.WithTimeout(ctx, startTimeout)
 		defer cancel()

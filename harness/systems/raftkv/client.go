@@ -1,10 +1,8 @@
 package raftkv
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,24 +12,25 @@ import (
 	"sync"
 
 	"raftlab/harness"
+	"raftlab/harness/attempt"
 	"raftlab/linearizability"
 )
 
 // client makes one attempt on the wire per operation. It has a transport, and so connections, of its own.
 type client struct {
-	system    *System
-	endpoint  func(context.Context) (string, error)
-	transport *http.Transport
+	system   *System
+	endpoint func(context.Context) (string, error)
+	sender   *attempt.Sender
 }
 
 // Dial makes a client for one member. Nothing is dialled before the first operation.
 func (s *System) Dial(_ string, endpoint func(context.Context) (string, error)) (harness.Client, error) {
-	return &client{system: s, endpoint: endpoint, transport: newTransport()}, nil
+	return &client{system: s, endpoint: endpoint, sender: attempt.New()}, nil
 }
 
 // Close ends the client's connections.
 func (c *client) Close() error {
-	c.transport.CloseIdleConnections()
+	c.sender.Close()
 	return nil
 }
 
@@ -61,12 +60,11 @@ func (c *client) Do(ctx context.Context, op linearizability.Operation) lineariza
 	if err != nil {
 		return failed("find the member: %v", err)
 	}
-	req, err := c.request(ctx, endpoint, op)
+	req, value, err := c.request(ctx, endpoint, op)
 	if err != nil {
 		return failed("%v", err)
 	}
-	// RoundTrip and not http.Client: no redirect is followed, so nothing is sent twice.
-	resp, sent, err := roundTrip(c.transport, req)
+	resp, sent, err := c.sender.Do(req, value)
 	if err != nil {
 		if !sent {
 			return failed("nothing was sent: %v", err)
@@ -85,7 +83,7 @@ func (c *client) Do(ctx context.Context, op linearizability.Operation) lineariza
 	return result
 }
 
-func (c *client) request(ctx context.Context, endpoint string, op linearizability.Operation) (*http.Request, error) {
+func (c *client) request(ctx context.Context, endpoint string, op linearizability.Operation) (*http.Request, []byte, error) {
 	method, body := http.MethodGet, []byte(nil)
 	switch op.Kind {
 	case linearizability.Get:
@@ -94,13 +92,12 @@ func (c *client) request(ctx context.Context, endpoint string, op linearizabilit
 	case linearizability.Put, linearizability.CAS:
 		method, body = http.MethodPut, []byte(op.Value)
 	default:
-		return nil, fmt.Errorf("raftkv: no request for an operation of kind %q", op.Kind)
+		return nil, nil, fmt.Errorf("raftkv: no request for an operation of kind %q", op.Kind)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+endpoint+"/"+url.PathEscape(op.Key), nil)
 	if err != nil {
-		return nil, fmt.Errorf("raftkv: %w", err)
+		return nil, nil, fmt.Errorf("raftkv: %w", err)
 	}
-	oneAttempt(req, body)
 	req.Header.Set("X-Request-Id", strconv.FormatInt(op.ID, 10))
 	if body != nil {
 		req.Header.Set("Content-Type", "text/plain")
@@ -108,11 +105,11 @@ func (c *client) request(ctx context.Context, endpoint string, op linearizabilit
 	if op.Kind == linearizability.CAS {
 		etag, ok := c.system.etags.of(op.Key, op.Expect)
 		if !ok {
-			return nil, fmt.Errorf("raftkv: no reply has told the ETag of %q on %s, so it cannot be expected", op.Expect, op.Key)
+			return nil, nil, fmt.Errorf("raftkv: no reply has told the ETag of %q on %s, so it cannot be expected", op.Expect, op.Key)
 		}
 		req.Header.Set("If-Match", etag)
 	}
-	return req, nil
+	return req, body, nil
 }
 
 // judge is the status table of the node's API. readErr is what broke while the body was read.
@@ -162,20 +159,6 @@ func failed(format string, args ...any) linearizability.Result {
 func unknown(format string, args ...any) linearizability.Result {
 	return linearizability.Result{Outcome: linearizability.Unknown, Error: fmt.Sprintf(format, args...)}
 }
-
-// oneAttempt gives the request a body that net/http cannot send again.
-//
-// Transport.RoundTrip repeats a request that broke on a connection which was used before, if the request is a
-// GET without a body or has GetBody (Request.isReplayable, persistConn.shouldRetryRequest). A body that is not nil,
-// not http.NoBody and without GetBody is never repeated, whatever the method. For a GET or DELETE the transport
-// finds that it is empty and sends none.
-func oneAttempt(req *http.Request, body []byte) {
-	req.Body = io.NopCloser(bytes.NewReader(body))
-	req.ContentLength = int64(len(body))
-	req.GetBody = nil
-}
-
-var errPoisoned = errors.New("raftkv: the attempt is over")
 
 // version is the index in an ETag: of the last write of the key.
 func version(etag string) uint64 {

@@ -1,7 +1,12 @@
-package raftkv
+// Package attempt sends an HTTP request once and knows whether anything of it was sent: what an adapter needs to say
+// "failed" only of what certainly did not happen. It follows no redirect and repeats nothing.
+package attempt
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -9,10 +14,13 @@ import (
 	"time"
 )
 
-// newTransport makes a transport whose connections count what they send.
-func newTransport() *http.Transport {
+// Sender has a transport, and so connections, of its own. It is safe for concurrent use.
+type Sender struct{ transport *http.Transport }
+
+// New makes a Sender. Nothing is dialled before the first request.
+func New() *Sender {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
-	return &http.Transport{
+	return &Sender{&http.Transport{
 		Proxy: nil, // never through a proxy of the environment
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, addr)
@@ -24,8 +32,11 @@ func newTransport() *http.Transport {
 		DisableCompression:  true,
 		MaxIdleConnsPerHost: 1,
 		IdleConnTimeout:     30 * time.Second,
-	}
+	}}
 }
+
+// Close ends the connections that are idle.
+func (s *Sender) Close() { s.transport.CloseIdleConnections() }
 
 // countedConn knows how many bytes the kernel has taken from it, and can be stopped for good.
 type countedConn struct {
@@ -61,10 +72,11 @@ func (c *countedConn) stop() int64 {
 	return c.sent
 }
 
-// roundTrip makes one attempt. Where it has an error, sent is false only if not one byte of the request was
+// Do makes one attempt with the request and this body, which net/http cannot send again. Where it has an error, sent is false only if not one byte of the request was
 // given to the kernel: then the request certainly did not happen. The error itself does not tell: the transport
 // returns when a deadline passes or a reused connection turns out to be closed, while its writer may still write.
-func roundTrip(t *http.Transport, req *http.Request) (resp *http.Response, sent bool, err error) {
+func (s *Sender) Do(req *http.Request, body []byte) (resp *http.Response, sent bool, err error) {
+	once(req, body)
 	var (
 		mu     sync.Mutex
 		over   bool
@@ -84,7 +96,7 @@ func roundTrip(t *http.Transport, req *http.Request) (resp *http.Response, sent 
 		}
 		conn, before = counted, counted.count()
 	}}
-	resp, err = t.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	resp, err = s.transport.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
 	if err == nil {
 		return resp, true, nil
 	}
@@ -93,3 +105,17 @@ func roundTrip(t *http.Transport, req *http.Request) (resp *http.Response, sent 
 	over = true
 	return nil, conn != nil && conn.stop() > before, err
 }
+
+// once gives the request a body that net/http cannot send again.
+//
+// Transport.RoundTrip repeats a request that broke on a connection which was used before, if the request is a
+// GET without a body or has GetBody (Request.isReplayable, persistConn.shouldRetryRequest). A body that is not nil,
+// not http.NoBody and without GetBody is never repeated, whatever the method. For a GET or DELETE the transport
+// finds that it is empty and sends none.
+func once(req *http.Request, body []byte) {
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	req.ContentLength = int64(len(body))
+	req.GetBody = nil
+}
+
+var errPoisoned = errors.New("attempt: it is over")
