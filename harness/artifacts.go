@@ -83,11 +83,11 @@ func (r *Run) WriteFile(name string, data []byte) error {
 	return nil
 }
 
-// CollectLogs copies what every member wrote to nodes/<name>/log. One that cannot be read does not keep back the
+// CollectLogs copies what every member and former member wrote to nodes/<name>/log. One that cannot be read does not keep back the
 // others.
 func (r *Run) CollectLogs(ctx context.Context, c Cluster) error {
 	var errs []error
-	for _, node := range Names(c) {
+	for _, node := range Everybody(c) {
 		if err := r.collectLog(ctx, c, node); err != nil {
 			errs = append(errs, fmt.Errorf("harness: log of %s: %w", node, err))
 		}

@@ -143,23 +143,29 @@ func InspectAll(ctx context.Context, c Cluster, s System) (statuses map[string]S
 	if !ok {
 		return nil, nil, fmt.Errorf("%w: %s does not tell its members' status", ErrUnsupported, s.Name())
 	}
+	statuses, failed, err = askAll(ctx, c, inspector.Inspect)
+	return statuses, failed, err
+}
+
+// askAll asks every member at once. It has no error of its own.
+func askAll[T any](ctx context.Context, c Cluster, ask func(ctx context.Context, endpoint string) (T, error)) (told map[string]T, failed map[string]error, err error) {
 	var mu sync.Mutex
-	statuses = map[string]Status{}
+	told = map[string]T{}
 	failed = each(ctx, Names(c), func(ctx context.Context, node string) error {
 		endpoint, err := c.Endpoint(ctx, node)
 		if err != nil {
 			return err
 		}
-		status, err := inspector.Inspect(ctx, endpoint)
+		answer, err := ask(ctx, endpoint)
 		if err != nil {
 			return err
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		statuses[node] = status
+		told[node] = answer
 		return nil
 	})
-	return statuses, failed, nil
+	return told, failed, nil
 }
 
 // Names lists the members in the order of Places.

@@ -63,7 +63,8 @@ func (c *LoadConfig) defaults() error {
 // before it is sent and each is sent once. Methods are safe for concurrent use.
 type Load struct {
 	config  LoadConfig
-	nodes   []string
+	cluster Cluster
+	system  System
 	cancel  context.CancelFunc
 	stop    chan struct{} // closed: begin nothing new
 	stopped sync.Once
@@ -80,10 +81,10 @@ func StartLoad(ctx context.Context, c Cluster, s System, config LoadConfig) (*Lo
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	l := &Load{config: config, nodes: Names(c), cancel: cancel, stop: make(chan struct{}), tally: newTally(config.Clients)}
+	l := &Load{config: config, cluster: c, system: s, cancel: cancel, stop: make(chan struct{}), tally: newTally(config.Clients)}
 	var workers []*worker
 	for i := range config.Clients {
-		w, err := newWorker(l, c, s, i)
+		w, err := newWorker(l, i)
 		if err != nil {
 			cancel()
 			for _, w := range workers {
@@ -121,45 +122,79 @@ func (l *Load) Stop() error {
 	return l.err
 }
 
-// worker is one client of the load. The even ones stay at one member for good: they are the ones that
+// worker is one client of the load. The even ones stay at one member while it is one: they are the ones that
 // ask an isolated leader again and again, which is how stale reads are found. The odd ones go to the next member
-// when theirs does not answer, as a user's client would, and keep writes flowing on the side of the majority.
+// when theirs does not answer, as a user's client would, and keep writes flowing on the side of the majority. Whose
+// member is dropped goes to another, and newcomers are asked as soon as they are there.
 type worker struct {
 	load    *Load
 	id      int
-	at      int // index in load.nodes
+	at      string // the member that it asks
 	roams   bool
 	aimed   bool
 	rand    *rand.Rand
-	clients []Client // one per member, all dialled at the start where the worker roams, else only its own
+	clients map[string]Client // of each member that it has asked
 }
 
-func newWorker(l *Load, c Cluster, s System, id int) (*worker, error) {
+func newWorker(l *Load, id int) (*worker, error) {
+	members := Names(l.cluster)
 	w := &worker{
-		load: l, id: id, at: id / 2 % len(l.nodes), roams: id%2 == 1, aimed: id < l.config.Aimed,
+		load: l, id: id, at: members[id/2%len(members)], roams: id%2 == 1, aimed: id < l.config.Aimed,
 		rand:    rand.New(rand.NewPCG(l.config.Seed, uint64(id))),
-		clients: make([]Client, len(l.nodes)),
+		clients: map[string]Client{},
 	}
-	for i, node := range l.nodes {
-		if i != w.at && !w.roams && !w.aimed {
-			continue
-		}
-		client, err := s.Dial(node, func(ctx context.Context) (string, error) { return c.Endpoint(ctx, node) })
-		if err != nil {
-			w.close()
-			return nil, fmt.Errorf("harness: load: dial %s: %w", node, err)
-		}
-		w.clients[i] = client
+	_, err := w.client(w.at)
+	return w, err
+}
+
+// client dials a member once.
+func (w *worker) client(node string) (Client, error) {
+	if c, dialled := w.clients[node]; dialled {
+		return c, nil
 	}
-	return w, nil
+	c, err := w.load.system.Dial(node, func(ctx context.Context) (string, error) { return w.load.cluster.Endpoint(ctx, node) })
+	if err != nil {
+		return nil, fmt.Errorf("harness: load: dial %s: %w", node, err)
+	}
+	w.clients[node] = c
+	return c, nil
 }
 
 func (w *worker) close() {
 	for _, c := range w.clients {
-		if c != nil {
+		c.Close()
+	}
+}
+
+// choose leaves members that were dropped.
+func (w *worker) choose() {
+	members := Names(w.load.cluster)
+	for node, c := range w.clients {
+		if !slices.Contains(members, node) {
 			c.Close()
+			delete(w.clients, node)
 		}
 	}
+	if aim := w.aim(); slices.Contains(members, aim) {
+		w.at = aim
+	}
+	if !slices.Contains(members, w.at) {
+		w.at = members[w.rand.IntN(len(members))]
+	}
+}
+
+// aim is the member that it has to ask next, empty where it goes on as the others do.
+func (w *worker) aim() string {
+	if !w.aimed {
+		return ""
+	}
+	return w.load.config.Aim()
+}
+
+// next leaves a member that did not answer.
+func (w *worker) next() {
+	members := Names(w.load.cluster)
+	w.at = members[(slices.Index(members, w.at)+1)%len(members)]
 }
 
 func (w *worker) run(ctx context.Context) error {
@@ -193,27 +228,23 @@ func (w *worker) once(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	w.aim()
-	op.Client, op.Node, op.Phase = w.id, w.load.nodes[w.at], w.load.tally.phase()
-	op, err := attempt(ctx, w.load.config.Recorder, w.clients[w.at], op, w.load.config.Timeout)
+	w.choose()
+	client, err := w.client(w.at)
+	if err != nil {
+		w.load.config.Workload.Observe(op)
+		return err
+	}
+	op.Client, op.Node, op.Phase = w.id, w.at, w.load.tally.phase()
+	op, err = attempt(ctx, w.load.config.Recorder, client, op, w.load.config.Timeout)
 	w.load.config.Workload.Observe(op)
 	if err != nil {
 		return err
 	}
 	w.load.tally.add(op)
 	if op.Outcome != linearizability.OK && w.roams {
-		w.at = (w.at + 1) % len(w.load.nodes)
+		w.next()
 	}
 	return nil
-}
-
-func (w *worker) aim() {
-	if !w.aimed {
-		return
-	}
-	if at := slices.Index(w.load.nodes, w.load.config.Aim()); at >= 0 {
-		w.at = at
-	}
 }
 
 // attempt records the call, sends it once, and records what came back. The error is the recorder's.

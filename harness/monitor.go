@@ -123,10 +123,50 @@ func Watch(ctx context.Context, c Cluster, s System, config MonitorConfig) (*Mon
 	m.view = view{leaders: map[uint64]string{}, hashes: map[uint64]hashAt{}, claims: map[string]uint64{}, lives: map[string]life{}}
 	m.view.open = true
 	m.seen.Leaderless = []Interval{{From: config.Now()}}
-	for _, node := range Names(c) {
-		m.askers.Go(func() { m.watch(ctx, node) })
-	}
+	watched := map[string]context.CancelFunc{}
+	m.follow(ctx, watched)
+	m.askers.Go(func() {
+		ticker := time.NewTicker(config.Interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				m.follow(ctx, watched)
+			}
+		}
+	})
 	return m, nil
+}
+
+// follow starts an asker for each member that has none, and ends those of members that were dropped.
+func (m *Monitor) follow(ctx context.Context, watched map[string]context.CancelFunc) {
+	members := Names(m.cluster)
+	for node, leave := range watched {
+		if !slices.Contains(members, node) {
+			leave()
+			delete(watched, node)
+		}
+	}
+	for _, node := range members {
+		if watched[node] != nil {
+			continue
+		}
+		ctx, leave := context.WithCancel(ctx)
+		watched[node] = leave
+		m.askers.Go(func() {
+			defer m.lose(node)
+			m.watch(ctx, node)
+		})
+	}
+}
+
+// lose forgets what a member claims that is asked no more.
+func (m *Monitor) lose(node string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.view.claims, node)
 }
 
 // Stop ends the questions, waits for the askers, and returns all that was seen.

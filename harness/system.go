@@ -14,6 +14,9 @@ type Place struct {
 	// PeerProxy is host:port of an HTTP CONNECT proxy through which the member must dial its peers, or
 	// empty where the network itself can be cut (containers).
 	PeerProxy string
+	// Join are the addresses of members of a cluster that runs already and that this one is to join, whoever was first in
+	// it. It is empty for those that the cluster is started with.
+	Join []string
 }
 
 // Spec says how to start one member. Image is used in containers, Binary as a process.
@@ -27,7 +30,8 @@ type Spec struct {
 // System describes a store under test. Every method must be safe for concurrent use.
 type System interface {
 	Name() string
-	// Spec says how to start the member at self; all[0] is started first.
+	// Spec says how to start the member at self; all[0] is started first. It is asked again, with self last in all, for
+	// a newcomer (Place.Join).
 	Spec(self Place, all []Place) Spec
 	// Ready returns nil when the member at the endpoint (host:port, as the lab reaches it) can serve.
 	Ready(ctx context.Context, endpoint string) error

@@ -37,6 +37,10 @@ type counters struct {
 
 // agentFor returns the agent in the namespace that the member has now. have is the one that it had, or nil.
 func (c *Cluster) agentFor(ctx context.Context, node string, have *agent) (*agent, error) {
+	m, err := c.member(node)
+	if err != nil {
+		return nil, err
+	}
 	probe, err := c.Probe(ctx, node)
 	if err != nil {
 		return nil, err
@@ -61,7 +65,7 @@ func (c *Cluster) agentFor(ctx context.Context, node string, have *agent) (*agen
 			config.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
 		},
 		HostConfigModifier: func(hc *container.HostConfig) {
-			hc.NetworkMode = container.NetworkMode("container:" + c.members[node].container)
+			hc.NetworkMode = container.NetworkMode("container:" + m.id())
 			hc.CapDrop, hc.CapAdd = []string{"ALL"}, []string{"NET_ADMIN"}
 			hc.ReadonlyRootfs = true
 		},

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,34 +61,40 @@ func (o *Options) defaults() error {
 	if o.Grace == 0 {
 		o.Grace = 3 * time.Second
 	}
-	if o.RunID == "" || o.Nodes < 0 || o.Nodes > 200 {
-		return fmt.Errorf("docker: run id %q, %d nodes: there must be an id, and 1 to 200 nodes", o.RunID, o.Nodes)
+	if o.RunID == "" || o.Nodes < 0 || o.Nodes > membersMax {
+		return fmt.Errorf("docker: run id %q, %d nodes: there must be an id, and 1 to %d nodes", o.RunID, o.Nodes, membersMax)
 	}
 	return nil
 }
 
 // Cluster is a set of containers on one network. It is safe for concurrent use.
 type Cluster struct {
-	system    harness.System
-	options   Options
-	engine    *engine
-	provider  *testcontainers.DockerProvider
-	host      string // where published ports are reached
-	places    []harness.Place
-	addresses map[string]netip.Addr
-	members   map[string]*member
-	cuts      cuts
+	system   harness.System
+	options  Options
+	engine   *engine
+	provider *testcontainers.DockerProvider
+	host     string // where published ports are reached
+	subnet   netip.Prefix
+	cuts     cuts
+
+	mu      sync.RWMutex
+	places  []harness.Place
+	members map[string]*member // by name, those that were dropped too
+	former  []string
+	made    int // members so far: names and addresses are never given twice
 }
 
 // member is one container. It keeps its id over restarts; its process, its network namespace and its published
-// port are new each time.
+// port are new each time. One that is wiped gets another container, for its arguments are those of a newcomer.
 type member struct {
-	name      string
-	container string // id
-	image     string
+	name    string
+	address netip.Addr
+	image   string
 
-	mu       sync.Mutex
-	endpoint string // empty: ask the engine
+	mu        sync.Mutex
+	container string   // id
+	earlier   []string // ids of the containers before it was wiped, which are kept for their logs
+	endpoint  string   // empty: ask the engine
 }
 
 var (
@@ -95,7 +102,11 @@ var (
 	_ harness.Killer    = (*Cluster)(nil)
 	_ harness.Pauser    = (*Cluster)(nil)
 	_ harness.Networker = (*Cluster)(nil)
+	_ harness.Member    = (*Cluster)(nil)
 )
+
+// membersMax is how many addresses there are for members, with those that come later.
+const membersMax = 200
 
 // closeTimeout bounds the removal of everything, on a context of its own: the run's may have ended.
 const closeTimeout = 60 * time.Second
@@ -109,7 +120,7 @@ func Start(ctx context.Context, system harness.System, o Options) (*Cluster, err
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{system: system, options: o, engine: e, addresses: map[string]netip.Addr{}, members: map[string]*member{}}
+	c := &Cluster{system: system, options: o, engine: e, members: map[string]*member{}}
 	c.cuts.init()
 	if err = c.create(ctx); err == nil {
 		err = c.startAll(ctx)
@@ -156,22 +167,25 @@ func (c *Cluster) create(ctx context.Context) error {
 	if _, err := c.engine.findImage(ctx, c.options.AgentImage); err != nil {
 		return err
 	}
-	subnet, err := c.engine.createNetwork(ctx, c.objectName("net"), c.labels("network", ""))
-	if err != nil {
+	if c.subnet, err = c.engine.createNetwork(ctx, c.objectName("net"), c.labels("network", "")); err != nil {
 		return err
 	}
 	for i := range c.places {
-		address := host(subnet, 11+i)
-		c.addresses[c.places[i].Name] = address
-		c.places[i].Address = fmt.Sprintf("%s:%d", address, c.options.Port)
+		c.places[i].Address = fmt.Sprintf("%s:%d", c.addressOf(i+1), c.options.Port)
 	}
-	for _, place := range c.places {
-		if err := c.createMember(ctx, place); err != nil {
+	for i, place := range c.places {
+		m := &member{name: place.Name, address: c.addressOf(i + 1)}
+		if err := c.createContainer(ctx, m, place, c.places); err != nil {
 			return err
 		}
+		c.members[place.Name] = m
 	}
+	c.made = len(c.places)
 	return nil
 }
+
+// addressOf is where the nth member is reached by the others.
+func (c *Cluster) addressOf(n int) netip.Addr { return host(c.subnet, 10+n) }
 
 func (c *Cluster) objectName(what string) string { return "raftlab-" + c.options.RunID + "-" + what }
 
@@ -179,9 +193,13 @@ func (c *Cluster) labels(role, node string) map[string]string {
 	return map[string]string{labelRun: c.options.RunID, labelRole: role, labelNode: node}
 }
 
-func (c *Cluster) createMember(ctx context.Context, place harness.Place) error {
-	spec := c.system.Spec(place, c.places)
+// createContainer makes the member's container, on a new volume. It does not run yet.
+func (c *Cluster) createContainer(ctx context.Context, m *member, place harness.Place, all []harness.Place) error {
+	spec := c.system.Spec(place, all)
 	volume := c.objectName(place.Name)
+	if n := len(m.earlier); n > 0 {
+		volume += fmt.Sprintf(".%d", n+1)
+	}
 	if _, err := c.engine.api.VolumeCreate(ctx, client.VolumeCreateOptions{Name: volume, Labels: c.labels("data", place.Name)}); err != nil {
 		return fmt.Errorf("docker: volume of %s: %w", place.Name, err)
 	}
@@ -214,74 +232,30 @@ func (c *Cluster) createMember(ctx context.Context, place harness.Place) error {
 		},
 		EndpointSettingsModifier: func(settings map[string]*network.EndpointSettings) {
 			for _, s := range settings {
-				s.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: c.addresses[place.Name]}
+				s.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: m.address}
 			}
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("docker: create %s: %w", place.Name, err)
 	}
-	c.members[place.Name] = &member{name: place.Name, container: created.GetContainerID(), image: spec.Image}
+	m.container, m.image = created.GetContainerID(), spec.Image
 	return nil
-}
-
-func (c *Cluster) startAll(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	var watchers sync.WaitGroup
-	defer watchers.Wait()
-	defer cancel(nil)
-	start := func(node string) error {
-		if err := c.Start(ctx, node); err != nil {
-			return err
-		}
-		watchers.Go(func() { c.watch(ctx, node, cancel) })
-		return nil
-	}
-	first, others := c.places[0].Name, c.places[1:]
-	if err := start(first); err != nil {
-		return err
-	}
-	alone, stop := context.WithTimeout(ctx, c.options.Grace)
-	err := harness.AwaitReady(alone, c, c.system, first)
-	stop()
-	if err != nil && ctx.Err() != nil {
-		return err
-	}
-	errs := make([]error, len(others))
-	var starts sync.WaitGroup
-	for i, place := range others {
-		starts.Go(func() { errs[i] = start(place.Name) })
-	}
-	starts.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return harness.AwaitReady(ctx, c, c.system)
-}
-
-// watch ends the start when a member ends by itself: it will never be ready.
-func (c *Cluster) watch(ctx context.Context, node string, cancel context.CancelCauseFunc) {
-	wait := c.engine.api.ContainerWait(ctx, c.members[node].container, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
-	select {
-	case result := <-wait.Result:
-		var log strings.Builder
-		if err := c.Log(context.WithoutCancel(ctx), node, &log); err != nil {
-			log.WriteString(err.Error())
-		}
-		text := strings.TrimSpace(log.String())
-		cancel(fmt.Errorf("docker: %s ended with code %d: %s", node, result.StatusCode, text[max(0, len(text)-500):]))
-	case <-wait.Error:
-	case <-ctx.Done():
-	}
 }
 
 // World is "docker".
 func (c *Cluster) World() string { return "docker" }
 
-// Places lists the members, n1 first.
-func (c *Cluster) Places() []harness.Place { return append([]harness.Place(nil), c.places...) }
+// Places lists the members, the oldest first.
+func (c *Cluster) Places() []harness.Place {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Clone(c.places)
+}
 
 func (c *Cluster) member(node string) (*member, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
 	m := c.members[node]
 	if m == nil {
 		return nil, fmt.Errorf("docker: there is no member %q", node)
@@ -317,6 +291,13 @@ func (c *Cluster) Endpoint(ctx context.Context, node string) (string, error) {
 	return "", fmt.Errorf("docker: %s runs, but its port is not published yet", node)
 }
 
+// id is of the container that the member has now.
+func (m *member) id() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.container
+}
+
 // forget makes the next Endpoint ask the engine.
 func (m *member) forget() {
 	m.mu.Lock()
@@ -343,7 +324,7 @@ func (c *Cluster) Start(ctx context.Context, node string) error {
 		return err
 	}
 	m.forget()
-	if _, err := c.engine.api.ContainerStart(ctx, m.container, client.ContainerStartOptions{}); err != nil {
+	if _, err := c.engine.api.ContainerStart(ctx, m.id(), client.ContainerStartOptions{}); err != nil {
 		return fmt.Errorf("docker: start %s: %w", node, err)
 	}
 	return c.reapply(ctx, node, left)
@@ -356,13 +337,13 @@ func (c *Cluster) Kill(ctx context.Context, node string, signal syscall.Signal) 
 		return err
 	}
 	m.forget()
-	if _, err := c.engine.api.ContainerKill(ctx, m.container, client.ContainerKillOptions{Signal: unix.SignalName(signal)}); err != nil {
+	if _, err := c.engine.api.ContainerKill(ctx, m.id(), client.ContainerKillOptions{Signal: unix.SignalName(signal)}); err != nil {
 		return fmt.Errorf("docker: kill %s: %w", node, err)
 	}
 	if signal != syscall.SIGKILL {
 		return nil
 	}
-	wait := c.engine.api.ContainerWait(ctx, m.container, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
+	wait := c.engine.api.ContainerWait(ctx, m.id(), client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
 	select {
 	case <-wait.Result:
 		return nil
@@ -377,7 +358,7 @@ func (c *Cluster) Pause(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.engine.api.ContainerPause(ctx, m.container, client.ContainerPauseOptions{}); err != nil {
+	if _, err := c.engine.api.ContainerPause(ctx, m.id(), client.ContainerPauseOptions{}); err != nil {
 		return fmt.Errorf("docker: pause %s: %w", node, err)
 	}
 	return nil
@@ -389,7 +370,7 @@ func (c *Cluster) Resume(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.engine.api.ContainerUnpause(ctx, m.container, client.ContainerUnpauseOptions{}); err != nil {
+	if _, err := c.engine.api.ContainerUnpause(ctx, m.id(), client.ContainerUnpauseOptions{}); err != nil {
 		return fmt.Errorf("docker: resume %s: %w", node, err)
 	}
 	return nil

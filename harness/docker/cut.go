@@ -42,7 +42,9 @@ func (c *Cluster) Cut(ctx context.Context, links []harness.Link) (harness.Cut, e
 	c.cuts.mu.Lock()
 	defer c.cuts.mu.Unlock()
 	for _, link := range links {
-		if c.members[link.From] == nil || c.members[link.To] == nil || link.From == link.To {
+		_, from := c.member(link.From)
+		_, to := c.member(link.To)
+		if from != nil || to != nil || link.From == link.To {
 			return nil, fmt.Errorf("docker: cut: there is no link from %q to %q", link.From, link.To)
 		}
 	}
@@ -114,7 +116,7 @@ func owners(links []harness.Link, running map[string]bool) map[string][]harness.
 func (c *Cluster) running(ctx context.Context) (map[string]bool, error) {
 	var mu sync.Mutex
 	running := map[string]bool{}
-	err := c.parallel(slices.Collect(maps.Keys(c.members)), func(node string) error {
+	err := c.parallel(slices.Collect(maps.Keys(c.addresses())), func(node string) error {
 		probe, err := c.Probe(ctx, node)
 		mu.Lock()
 		defer mu.Unlock()
@@ -147,11 +149,12 @@ func (c *Cluster) apply(ctx context.Context, plan map[string][]harness.Link, run
 // peers names links to the agent of one of their ends.
 func (c *Cluster) peers(node string, links []harness.Link) []string {
 	var args []string
+	addresses := c.addresses()
 	for _, link := range links {
 		if link.From == node {
-			args = append(args, "--peer", c.addresses[link.To].String()+"/out")
+			args = append(args, "--peer", addresses[link.To].String()+"/out")
 		} else {
-			args = append(args, "--peer", c.addresses[link.From].String()+"/in")
+			args = append(args, "--peer", addresses[link.From].String()+"/in")
 		}
 	}
 	return args
@@ -281,7 +284,7 @@ func (c *Cluster) links(ctx context.Context, node string, a *agent) (map[harness
 	links := map[harness.Link]uint64{}
 	for _, rule := range counters.Rules {
 		peer := ""
-		for name, address := range c.addresses {
+		for name, address := range c.addresses() {
 			if address == rule.Peer {
 				peer = name
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -19,7 +20,7 @@ func (c *Cluster) Probe(ctx context.Context, node string) (harness.Probe, error)
 	if err != nil {
 		return harness.Probe{}, err
 	}
-	return c.engine.probe(ctx, m.container)
+	return c.engine.probe(ctx, m.id())
 }
 
 func (e *engine) probe(ctx context.Context, id string) (harness.Probe, error) {
@@ -48,15 +49,25 @@ func (c *Cluster) Log(ctx context.Context, node string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	logs, err := c.engine.api.ContainerLogs(ctx, m.container, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true})
-	if err != nil {
-		return fmt.Errorf("docker: log of %s: %w", node, err)
-	}
-	defer logs.Close()
-	if _, err := stdcopy.StdCopy(w, w, logs); err != nil {
-		return fmt.Errorf("docker: log of %s: %w", node, err)
+	m.mu.Lock()
+	containers := append(slices.Clone(m.earlier), m.container)
+	m.mu.Unlock()
+	for _, id := range containers {
+		if err := c.engine.log(ctx, id, w); err != nil {
+			return fmt.Errorf("docker: log of %s: %w", node, err)
+		}
 	}
 	return nil
+}
+
+func (e *engine) log(ctx context.Context, id string, w io.Writer) error {
+	logs, err := e.api.ContainerLogs(ctx, id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true})
+	if err != nil {
+		return err
+	}
+	defer logs.Close()
+	_, err = stdcopy.StdCopy(w, w, logs)
+	return err
 }
 
 // Close removes every container, network and volume of the run, even where ctx has ended.

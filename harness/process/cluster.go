@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -33,12 +34,15 @@ type Options struct {
 // Cluster is a set of member processes. It is safe for concurrent use.
 type Cluster struct {
 	system harness.System
-	places []harness.Place
+	dir    string
 	relay  *relay
 	parent *parent
 
 	mu      sync.Mutex
-	members map[string]*member
+	places  []harness.Place
+	members map[string]*member // by name, those that were dropped too
+	former  []string
+	made    int // members so far: names are never given twice
 	closed  bool
 }
 
@@ -47,6 +51,7 @@ type member struct {
 	place harness.Place
 	spec  harness.Spec
 	log   string   // path
+	wiped int      // times
 	proc  *process // the latest, running or not; nil before the first start
 }
 
@@ -55,6 +60,7 @@ var (
 	_ harness.Killer    = (*Cluster)(nil)
 	_ harness.Pauser    = (*Cluster)(nil)
 	_ harness.Networker = (*Cluster)(nil)
+	_ harness.Member    = (*Cluster)(nil)
 )
 
 // Start runs all members and returns when every one is Ready. On an error nothing is left running.
@@ -75,8 +81,8 @@ func Start(ctx context.Context, system harness.System, o Options) (*Cluster, err
 	if err != nil {
 		return nil, fmt.Errorf("process: %w", err)
 	}
-	c := &Cluster{system: system, members: map[string]*member{}, parent: newParent()}
-	if err = c.prepare(dir, o.Nodes); err == nil {
+	c := &Cluster{system: system, dir: dir, members: map[string]*member{}, parent: newParent(), relay: newRelay()}
+	if err = c.prepare(o.Nodes); err == nil {
 		err = c.startAll(ctx, o.Grace)
 	}
 	if err != nil {
@@ -88,41 +94,50 @@ func Start(ctx context.Context, system harness.System, o Options) (*Cluster, err
 	return c, nil
 }
 
-// prepare chooses ports, makes directories and opens the relay.
-func (c *Cluster) prepare(dir string, nodes int) error {
+// prepare makes the places that the cluster begins with.
+func (c *Cluster) prepare(nodes int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	ports, err := freePorts(nodes)
 	if err != nil {
 		return err
 	}
-	owner := map[string]string{}   // address -> node
-	aliases := map[string]string{} // name:port -> address
-	for i := range nodes {
-		place := harness.Place{
-			Name:    fmt.Sprintf("n%d", i+1),
-			Address: fmt.Sprintf("127.0.0.1:%d", ports[i]),
-			Listen:  fmt.Sprintf("127.0.0.1:%d", ports[i]),
+	for i, port := range ports {
+		place, err := c.place(i+1, port)
+		if err != nil {
+			return err
 		}
-		place.Data = filepath.Join(dir, place.Name, "data")
-		owner[place.Address] = place.Name
-		aliases[fmt.Sprintf("%s:%d", place.Name, ports[i])] = place.Address
 		c.places = append(c.places, place)
 	}
-	if c.relay, err = newRelay(owner, aliases); err != nil {
-		return err
-	}
-	for i := range c.places {
-		c.places[i].PeerProxy = c.relay.proxies[c.places[i].Name]
-	}
+	c.made = nodes
 	for _, place := range c.places {
-		if err := os.MkdirAll(place.Data, 0o755); err != nil {
-			return fmt.Errorf("process: data directory: %w", err)
+		if err := c.furnish(&member{place: place}, c.places); err != nil {
+			return err
 		}
-		m := &member{place: place, spec: c.system.Spec(place, c.places), log: filepath.Join(dir, place.Name, "log")}
-		if m.spec.Binary == "" {
-			return fmt.Errorf("process: %s has no binary: it can only run in containers: %w", c.system.Name(), harness.ErrUnsupported)
-		}
-		c.members[place.Name] = m
 	}
+	return nil
+}
+
+// place is the nth, with a proxy of its own. It needs c.mu, as the next one does.
+func (c *Cluster) place(n, port int) (harness.Place, error) {
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	place := harness.Place{Name: fmt.Sprintf("n%d", n), Address: address, Listen: address}
+	place.Data = filepath.Join(c.dir, place.Name, "data")
+	var err error
+	place.PeerProxy, err = c.relay.add(place.Name, address)
+	return place, err
+}
+
+// furnish makes the member's directories and finds out how it is started.
+func (c *Cluster) furnish(m *member, all []harness.Place) error {
+	if err := os.MkdirAll(m.place.Data, 0o755); err != nil {
+		return fmt.Errorf("process: data directory: %w", err)
+	}
+	m.spec, m.log = c.system.Spec(m.place, all), filepath.Join(c.dir, m.place.Name, "log")
+	if m.spec.Binary == "" {
+		return fmt.Errorf("process: %s has no binary: it can only run in containers: %w", c.system.Name(), harness.ErrUnsupported)
+	}
+	c.members[m.place.Name] = m
 	return nil
 }
 
@@ -131,7 +146,7 @@ func (c *Cluster) startAll(ctx context.Context, grace time.Duration) error {
 	var watchers sync.WaitGroup
 	defer watchers.Wait()
 	defer cancel(nil)
-	for i, place := range c.places {
+	for i, place := range c.Places() {
 		if err := c.Start(ctx, place.Name); err != nil {
 			return err
 		}
@@ -173,8 +188,12 @@ func (c *Cluster) member(node string) (member, error) {
 // World is "process".
 func (c *Cluster) World() string { return "process" }
 
-// Places lists the members, n1 first.
-func (c *Cluster) Places() []harness.Place { return append([]harness.Place(nil), c.places...) }
+// Places lists the members, the oldest first.
+func (c *Cluster) Places() []harness.Place {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.places)
+}
 
 // Endpoint is the member's own address: a restarted process has the same.
 func (c *Cluster) Endpoint(_ context.Context, node string) (string, error) {
@@ -198,9 +217,14 @@ func (c *Cluster) Start(_ context.Context, node string) error {
 	case m.proc != nil && !m.proc.ended():
 		return fmt.Errorf("process: start %s: its process %d still runs: kill it first", node, m.proc.pid)
 	}
+	return c.run(m)
+}
+
+// run needs c.mu.
+func (c *Cluster) run(m *member) error {
 	proc, err := c.parent.start(m.spec, m.log)
 	if err != nil {
-		return fmt.Errorf("process: start %s: %w", node, err)
+		return fmt.Errorf("process: start %s: %w", m.place.Name, err)
 	}
 	m.proc = proc
 	return nil
@@ -329,9 +353,7 @@ func (c *Cluster) Close(context.Context) error {
 		// Nothing may outlive the lab, so this wait has no deadline: SIGKILL cannot be refused.
 		errs = append(errs, p.wait(context.Background()))
 	}
-	if c.relay != nil {
-		c.relay.close()
-	}
+	c.relay.close()
 	c.parent.close()
 	return errors.Join(errs...)
 }
@@ -339,8 +361,8 @@ func (c *Cluster) Close(context.Context) error {
 // Leftovers names the members that have not ended. Ask it after Close: a chaos.Experiment does.
 func (c *Cluster) Leftovers(context.Context) ([]string, error) {
 	var left []string
-	for _, place := range c.places {
-		m, err := c.member(place.Name)
+	for _, node := range harness.Everybody(c) {
+		m, err := c.member(node)
 		if err != nil {
 			return nil, err
 		}
@@ -352,7 +374,7 @@ func (c *Cluster) Leftovers(context.Context) ([]string, error) {
 			return nil, err
 		}
 		if p.State != harness.Exited {
-			left = append(left, fmt.Sprintf("%s (pid %d, %s)", place.Name, p.PID, p.State))
+			left = append(left, fmt.Sprintf("%s (pid %d, %s)", node, p.PID, p.State))
 		}
 	}
 	return left, nil

@@ -16,13 +16,13 @@ type cut struct {
 
 // cut shuts the gates of these links, or none of them.
 func (r *relay) cut(links []harness.Link) (*cut, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, link := range links {
 		if r.gates[link] == nil {
 			return nil, fmt.Errorf("process: cut: there is no link from %q to %q", link.From, link.To)
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	c := &cut{relay: r, links: map[harness.Link]uint64{}}
 	for _, link := range links {
 		if _, named := c.links[link]; !named {

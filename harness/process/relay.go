@@ -27,13 +27,13 @@ import (
 // acknowledgements of the other direction; here the other direction of an open stream goes on. And there a
 // heal is followed by the sender's back-off; here everything arrives at once.
 type relay struct {
-	owner   map[string]string // address of a member -> its name
-	aliases map[string]string // name:port -> address of the member
-	proxies map[string]string // name -> host:port of its proxy
+	mu    sync.Mutex
+	owner map[string]string // address of a member -> its name; also of those that were dropped
+	// aliases are other ways to name an address: Go's net/http sends no loopback address to a proxy, so a member that
+	// cannot choose how it dials goes by names.
+	aliases map[string]string // name:port -> address
 	gates   map[harness.Link]*gate
-
-	mu   sync.Mutex
-	cuts map[*cut]bool // in force
+	cuts    map[*cut]bool // in force
 
 	ctx       context.Context // ends with the relay
 	cancel    context.CancelFunc
@@ -48,36 +48,60 @@ const (
 	chunkBytes  = 32 << 10
 )
 
-// newRelay opens one proxy per member. owner maps addresses to members. aliases are other ways to name an address: Go's
-// net/http sends no loopback address to a proxy, so a member that cannot choose how it dials goes by names.
-func newRelay(owner, aliases map[string]string) (*relay, error) {
-	r := &relay{owner: owner, aliases: aliases, proxies: map[string]string{}, gates: map[harness.Link]*gate{}, cuts: map[*cut]bool{}}
+func newRelay() *relay {
+	r := &relay{owner: map[string]string{}, aliases: map[string]string{}, gates: map[harness.Link]*gate{}, cuts: map[*cut]bool{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	for _, from := range owner {
-		for _, to := range owner {
-			if from != to {
-				r.gates[harness.Link{From: from, To: to}] = newGate()
-			}
+	return r
+}
+
+// add opens the proxy of a member, and says where. Gates are never taken away: a cut may hold them.
+func (r *relay) add(node, address string) (proxy string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("process: relay: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, other := range r.owner {
+		if other != node {
+			r.gates[harness.Link{From: node, To: other}] = newGate()
+			r.gates[harness.Link{From: other, To: node}] = newGate()
 		}
 	}
-	for _, node := range owner {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			r.close()
-			return nil, fmt.Errorf("process: relay: %w", err)
-		}
-		r.proxies[node] = l.Addr().String()
-		r.listeners = append(r.listeners, l)
-		r.running.Go(func() { r.accept(node, l) })
+	r.owner[address] = node
+	if _, port, err := net.SplitHostPort(address); err == nil {
+		r.aliases[net.JoinHostPort(node, port)] = address
 	}
-	return r, nil
+	r.listeners = append(r.listeners, l)
+	r.running.Go(func() { r.accept(node, l) })
+	return l.Addr().String(), nil
+}
+
+// way is the address that a CONNECT names, empty where it is no member's, and the gates on the way there and back.
+func (r *relay) way(from, host string) (address string, there, back *gate) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	address = host
+	if alias, ok := r.aliases[host]; ok {
+		address = alias
+	}
+	to, known := r.owner[address]
+	switch {
+	case !known:
+		return "", nil, nil
+	case from == to: // a member may dial its own address: that is no link
+		return address, newGate(), newGate()
+	}
+	return address, r.gates[harness.Link{From: from, To: to}], r.gates[harness.Link{From: to, To: from}]
 }
 
 func (r *relay) close() {
 	r.cancel()
+	r.mu.Lock()
 	for _, l := range r.listeners {
 		l.Close()
 	}
+	r.mu.Unlock()
 	r.running.Wait()
 }
 
@@ -111,22 +135,14 @@ func (r *relay) serve(from string, client *net.TCPConn) {
 	if err != nil {
 		return
 	}
-	address := req.Host
-	if alias, ok := r.aliases[address]; ok {
-		address = alias
-	}
-	to, known := r.owner[address]
+	address, there, back := r.way(from, req.Host)
 	switch {
 	case req.Method != http.MethodConnect:
 		fmt.Fprint(client, "HTTP/1.1 405 Method Not Allowed\r\nAllow: CONNECT\r\nContent-Length: 0\r\n\r\n")
 		return
-	case !known:
+	case address == "":
 		fmt.Fprint(client, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 		return
-	}
-	there, back := r.gates[harness.Link{From: from, To: to}], r.gates[harness.Link{From: to, To: from}]
-	if from == to { // a member may dial its own address: that is no link
-		there, back = newGate(), newGate()
 	}
 	if !r.awaitOpen(client, there, back) {
 		return

@@ -18,6 +18,7 @@ import (
 // pair is an open stream that n1 has dialled to n2 through the relay.
 type pair struct {
 	relay  *relay
+	proxy  string // of n1
 	n1, n2 *net.TCPConn
 	accept <-chan *net.TCPConn
 	target string
@@ -40,10 +41,7 @@ func newPair(t *testing.T) *pair {
 			accepted <- conn.(*net.TCPConn)
 		}
 	}()
-	r, err := newRelay(map[string]string{"127.0.0.1:1": "n1", l.Addr().String(): "n2"}, map[string]string{"n2:7": l.Addr().String()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, proxy := relayOf(t, "127.0.0.1:1", l.Addr().String())
 	t.Cleanup(func() {
 		r.close()
 		l.Close()
@@ -51,7 +49,7 @@ func newPair(t *testing.T) *pair {
 			conn.Close()
 		}
 	})
-	p := &pair{relay: r, accept: accepted, target: l.Addr().String()}
+	p := &pair{relay: r, proxy: proxy, accept: accepted, target: l.Addr().String()}
 	p.n1 = p.dial(t)
 	p.await200(t, p.n1, 2*time.Second)
 	p.n2 = <-accepted
@@ -59,10 +57,24 @@ func newPair(t *testing.T) *pair {
 	return p
 }
 
+// relayOf has n1 and n2 at these addresses, and says where n1's proxy is.
+func relayOf(t *testing.T, n1, n2 string) (*relay, string) {
+	t.Helper()
+	r := newRelay()
+	proxy, err := r.add("n1", n1)
+	if err == nil {
+		_, err = r.add("n2", n2)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, proxy
+}
+
 // dial sends the CONNECT without waiting for the answer.
 func (p *pair) dial(t *testing.T) *net.TCPConn {
 	t.Helper()
-	conn, err := net.Dial("tcp", p.relay.proxies["n1"])
+	conn, err := net.Dial("tcp", p.proxy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +264,7 @@ func TestDialHangsWhileEitherDirectionIsCut(t *testing.T) {
 
 func TestRelayServesMembersOnly(t *testing.T) {
 	p := newPair(t)
-	conn, err := net.Dial("tcp", p.relay.proxies["n1"])
+	conn, err := net.Dial("tcp", p.proxy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,12 +277,9 @@ func TestRelayServesMembersOnly(t *testing.T) {
 }
 
 func TestDeadTargetIsRefusedAtOnce(t *testing.T) {
-	r, err := newRelay(map[string]string{"127.0.0.1:1": "n1", "127.0.0.1:2": "n2"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, proxy := relayOf(t, "127.0.0.1:1", "127.0.0.1:2")
 	defer r.close()
-	p := &pair{relay: r, target: "127.0.0.1:2"}
+	p := &pair{relay: r, proxy: proxy, target: "127.0.0.1:2"}
 	resp, err := http.ReadResponse(bufio.NewReader(p.dial(t)), &http.Request{Method: http.MethodConnect})
 	if err != nil || resp.StatusCode != http.StatusBadGateway {
 		t.Fatalf("%v %v", resp, err)
@@ -280,7 +289,8 @@ func TestDeadTargetIsRefusedAtOnce(t *testing.T) {
 // Go's net/http sends no loopback address to a proxy: a member that dials through it must be able to say a name.
 func TestAMemberIsReachedByItsNameToo(t *testing.T) {
 	p := newPair(t)
-	p.target = "n2:7"
+	_, port, _ := net.SplitHostPort(p.target)
+	p.target = net.JoinHostPort("n2", port)
 	byName := p.dial(t)
 	p.await200(t, byName, 2*time.Second)
 	other := <-p.accept

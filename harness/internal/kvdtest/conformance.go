@@ -19,6 +19,7 @@ type World interface {
 	harness.Killer
 	harness.Pauser
 	harness.Networker
+	harness.Member
 }
 
 // Conformance checks what every world promises: that a kill, a pause and a cut do what they say, that Probe and
@@ -29,6 +30,7 @@ func Conformance(t *testing.T, start func(t *testing.T, nodes int) (World, *Syst
 	t.Run("pause is read from the kernel", func(t *testing.T) { pauseAndResume(t, start) })
 	t.Run("cut separates members and not clients", func(t *testing.T) { cutAndRestore(t, start) })
 	t.Run("a cut outlives a restart", func(t *testing.T) { cutAndRestart(t, start) })
+	t.Run("members come, go and lose their data", func(t *testing.T) { changeMembers(t, start) })
 }
 
 // Call asks a member and returns the status code, or -1 where there was no answer in time.

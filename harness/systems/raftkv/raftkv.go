@@ -34,9 +34,10 @@ type System struct {
 }
 
 var (
-	_ harness.System    = (*System)(nil)
-	_ harness.Inspector = (*System)(nil)
-	_ harness.Versioner = (*System)(nil)
+	_ harness.System     = (*System)(nil)
+	_ harness.Membership = (*System)(nil)
+	_ harness.Inspector  = (*System)(nil)
+	_ harness.Versioner  = (*System)(nil)
 )
 
 // New makes the adapter.
@@ -69,12 +70,15 @@ func (s *System) Close() { s.ask.CloseIdleConnections() }
 // Name is "raftkv".
 func (s *System) Name() string { return "raftkv" }
 
-// Spec starts the first member as a cluster of one; the others join it.
+// Spec starts the first member as a cluster of one; the others join it. A newcomer asks everybody.
 func (s *System) Spec(self harness.Place, all []harness.Place) harness.Spec {
 	// Small snapshots, so that a short run takes and installs some: most bugs of snapshots need no more.
 	args := []string{"--listen", self.Listen, "--advertise", self.Address, "--data", self.Data, "--log", "json",
 		"--snapshot-entries", "50", "--tail-entries", "10"}
-	if self.Name != all[0].Name {
+	switch {
+	case len(self.Join) > 0:
+		args = append(args, "--join", strings.Join(self.Join, ","))
+	case self.Name != all[0].Name:
 		args = append(args, "--join", all[0].Address)
 	}
 	if self.PeerProxy != "" {
@@ -128,7 +132,11 @@ func (s *System) Version(ctx context.Context, endpoint string) (string, error) {
 const replyBytesMax = 2 << 20
 
 func (s *System) get(ctx context.Context, endpoint, path string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+endpoint+path, nil)
+	return s.call(ctx, http.MethodGet, endpoint, path)
+}
+
+func (s *System) call(ctx context.Context, method, endpoint, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+endpoint+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("raftkv: %w", err)
 	}
