@@ -136,7 +136,9 @@ func (r *Raft) replicate(to ID, must bool) {
 		r.sendAppend(to, p.next-1, r.log.slice(p.next, r.log.last(), r.config.MaxAppendBytes))
 		return
 	}
-	if must || p.replicating && p.told < r.committed {
+	// What an append says of the commit index reaches no further than its entries. To say the same again at every answer
+	// would go on for ever, and, where messages are duplicated, grow without bound (the simulator's storm check found it).
+	if must || p.replicating && p.told < min(r.committed, p.next-1) {
 		// With the entry before next the member notices what was lost on the way, and refuses.
 		r.sendAppend(to, p.next-1, nil)
 	}
@@ -248,7 +250,11 @@ func (r *Raft) handleAppendReply(m *Message) {
 	if p.snapshot != 0 && m.Index < p.snapshot && p.match < r.log.base {
 		return // of an append before the snapshot; it still lacks what is gone
 	}
-	p.replicate()
+	// Only the answer to the probe ends it. An older answer, of appends that were sent ahead before the refusal, would have
+	// everything sent ahead again, to be refused again: where messages overtake each other that never ends (the simulator).
+	if p.replicating || p.snapshot != 0 || m.Index >= p.next-1 {
+		p.replicate()
+	}
 	r.advanceCommit()
 	if r.role != Leader {
 		return // the commit was of our own removal

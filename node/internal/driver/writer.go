@@ -27,11 +27,12 @@ func (l WAL) Restart(last raft.Index, term raft.Term) error {
 	return l.Log.Restart(wal.Position{Index: last, Term: term})
 }
 
-// diskWork is a Save, and a cluster's id to keep with it if that is not zero; or, if that is not zero, an index
-// up to which entries may go.
+// diskWork is a Save, and a cluster's id to keep with it if that is not zero; or word that entries up to an index may
+// go, which has no Save.
 type diskWork struct {
 	save    raft.Save
 	cluster raft.ClusterID
+	drops   bool
 	drop    raft.Index
 }
 
@@ -54,7 +55,9 @@ func (q *Queue) Save(s raft.Save) {
 }
 
 // DropPrefix implements Disk.
-func (q *Queue) DropPrefix(to raft.Index) { q.waiting = append(q.waiting, diskWork{drop: to}) }
+func (q *Queue) DropPrefix(to raft.Index) {
+	q.waiting = append(q.waiting, diskWork{drops: true, drop: to})
+}
 
 // Empty reports whether nothing waits.
 func (q *Queue) Empty() bool { return len(q.waiting) == 0 }
@@ -80,7 +83,7 @@ type Writer struct {
 func (w *Writer) Append(batch Batch) (dirty bool, err error) {
 	for i := range batch {
 		work := &batch[i]
-		if work.drop > 0 {
+		if work.drops {
 			w.drop = work.drop // a snapshot covers it, so nothing in this batch needs it
 			continue
 		}

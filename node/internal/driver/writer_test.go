@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"raftlab/node/internal/vfs"
 	"raftlab/node/internal/wal"
 	"raftlab/raft"
 )
@@ -73,5 +74,34 @@ func TestASnapshotThatIsAskedForMeanwhileGoesNext(t *testing.T) {
 	}
 	if o.Next(2) != nil || !o.Begin(first) {
 		t.Fatal("the place is free again")
+	}
+}
+
+// A snapshot of a log that is shorter than its tail lets go of nothing. The simulator found that this nothing was taken
+// for a Save, and that the member forgot its term and vote on the disk: it did not start again.
+func TestWordThatNothingMayGoIsNoSave(t *testing.T) {
+	m := vfs.NewMem()
+	log, err := wal.Create(m, "/w", wal.Identity{ID: 1, Address: "a", Salt: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := Writer{Log: WAL{log}}
+	var q Queue
+	q.Save(raft.Save{HardState: raft.HardState{Term: 3, Vote: 2}, Entries: []raft.Entry{{Term: 3, Index: 1}}})
+	q.DropPrefix(0)
+	if _, err := w.Append(q.Take()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if saved, err := w.Finish(); len(saved) != 1 || err != nil {
+		t.Fatalf("%d saves, %v; there was one", len(saved), err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := wal.Open(m, "/w"); err != nil || found.HardState != (raft.HardState{Term: 3, Vote: 2}) {
+		t.Fatalf("found %+v, %v", found.HardState, err)
 	}
 }
