@@ -4,6 +4,7 @@
 //	raftlab report [RUN]       makes the report of a run again, from its directory
 //	raftlab list               scenarios and mutants
 //	raftlab doctor             what this machine can run, and how to mend what it cannot
+//	raftlab sim                the whole node in virtual time, over networks, disks and clocks that fail
 //	raftlab clean              removes what an interrupted run has left
 //
 // Every error is one line on stderr. 64 is the exit code for bad usage, 130 for an interrupted run, which has
@@ -99,5 +100,6 @@ func command(stdout io.Writer) *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plain(err) })
 	root.AddCommand(runCommand(stdout), listCommand(stdout), doctorCommand(stdout), cleanCommand(stdout), reportCommand(stdout), versionCommand(stdout))
+	root.AddCommand(simCommand(stdout))
 	return root
 }

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"raftlab/chaos"
+	"raftlab/node/sim"
+)
+
+// simOptions are the flags of raftlab sim.
+type simOptions struct {
+	seeds  int
+	within time.Duration
+	seed   string
+	plan   string
+	trace  bool
+	shrink bool
+	marks  bool
+	last   int
+	html   string
+}
+
+func simCommand(stdout io.Writer) *cobra.Command {
+	var o simOptions
+	c := &cobra.Command{
+		Use:   "sim",
+		Short: "Run the whole node in virtual time, over networks, disks and clocks that fail",
+		Long: `Runs clusters of the real node in one goroutine, over a simulated clock, network and disk. Each seed is one run, which
+draws its own sizes and faults, and is the same run each time and on each machine.
+
+Without --seed, --seeds or --for it runs 1000 seeds. The first failure ends it with exit code 1 and says how to repeat it.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			given := 0
+			for _, name := range []string{"seeds", "for", "seed", "plan"} {
+				if c.Flags().Changed(name) {
+					given++
+				}
+			}
+			switch {
+			case given > 1 && !(given == 2 && c.Flags().Changed("seed") && c.Flags().Changed("seeds")):
+				return usage("give one of --seeds, --for, --seed and --plan; --seed S --seeds N runs N seeds from S")
+			case o.seeds < 1:
+				return usage("--seeds %d must be at least 1", o.seeds)
+			case o.within < 0 || c.Flags().Changed("for") && o.within == 0:
+				return usage("--for %v must be positive", o.within)
+			case o.last < 0:
+				return usage("--last %d must not be negative", o.last)
+			}
+			if c.Flags().Changed("plan") || c.Flags().Changed("seed") && !c.Flags().Changed("seeds") {
+				return simOne(o, stdout)
+			}
+			if o.trace || o.shrink {
+				return usage("--trace and --shrink are for one run: give --seed or --plan")
+			}
+			return simMany(o, stdout, c.ErrOrStderr())
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&o.seeds, "seeds", 1000, "how many seeds to run")
+	f.DurationVar(&o.within, "for", 0, "run seeds for so long")
+	f.StringVar(&o.seed, "seed", "0", "the first seed: a number or a word, such as a git hash; alone: run it and no other")
+	f.StringVar(&o.plan, "plan", "", "run the plan in this file, as --shrink prints it")
+	f.BoolVar(&o.trace, "trace", false, "print every event, one sentence each")
+	f.BoolVar(&o.shrink, "shrink", false, "find the smallest plan that fails for the same reason, and print it")
+	f.BoolVar(&o.marks, "marks", false, "end with exit code 2 if no seed has seen one of the interesting things")
+	f.IntVar(&o.last, "last", 40, "sentences that a failing run prints")
+	f.StringVar(&o.html, "html", "trace.html", "where a failing run, or one with --seed or --plan, draws its last moments; empty: nowhere")
+	return c
+}
+
+// readPlan is that of the flags.
+func (o simOptions) readPlan() (sim.Plan, string, error) {
+	if o.plan != "" {
+		text, err := os.ReadFile(o.plan)
+		if err != nil {
+			return sim.Plan{}, "", usage("--plan: %w", err)
+		}
+		p, err := sim.ParsePlan(string(text))
+		if err != nil {
+			return p, "", usage("--plan %s: %w", o.plan, err)
+		}
+		return p, "--plan " + o.plan, nil
+	}
+	seed, err := sim.Seed(o.seed)
+	if err != nil {
+		return sim.Plan{}, "", usage("--seed: %w", err)
+	}
+	return sim.Draw(seed), fmt.Sprintf("--seed %s", o.seed), nil
+}
+
+func simOne(o simOptions, stdout io.Writer) error {
+	p, how, err := o.readPlan()
+	if err != nil {
+		return err
+	}
+	return simReport(o, p, how, stdout)
+}
+
+// simReport runs one plan with its story and its picture, and says what it showed.
+func simReport(o simOptions, p sim.Plan, how string, stdout io.Writer) error {
+	options := sim.Options{Plan: &p, Story: o.last, Picture: &sim.Picture{}}
+	if o.trace {
+		options.Trace = func(s string) { fmt.Fprintln(stdout, s) }
+		options.Story = 0
+	}
+	r, err := sim.Run(p.Seed, options)
+	if err != nil {
+		return usage("%w", err)
+	}
+	if r.Failure != nil && !o.trace {
+		for _, line := range r.Story {
+			fmt.Fprintln(stdout, line)
+		}
+	}
+	fmt.Fprintf(stdout, "trace hash %016x: %d events, %d messages, %d calls in %v of virtual time\n", r.TraceHash, r.Events, r.Messages, r.Calls, r.Virtual.Round(time.Millisecond))
+	fmt.Fprintf(stdout, "faults: %v\n", r.Faults)
+	if o.html != "" {
+		if err := os.WriteFile(o.html, []byte(options.Picture.HTML(r)), 0o644); err != nil {
+			return environment("--html: %w", err)
+		}
+		fmt.Fprintf(stdout, "drawn in %s\n", o.html)
+	}
+	if r.Failure == nil {
+		fmt.Fprintln(stdout, "PASS")
+		return nil
+	}
+	fmt.Fprintf(stdout, "FAIL %v\nrepeat: raftlab sim %s\n", r.Failure, how)
+	if o.shrink {
+		small := sim.Shrink(p, func(tried int, best sim.Plan) {
+			fmt.Fprintf(stdout, "\rshrinking: %d tried, %d faults left", tried, len(best.Faults))
+		})
+		fmt.Fprintf(stdout, "\n# %v\n%v", r.Failure, small.String())
+	}
+	return exit{chaos.ExitFail, nil}
+}
+
+// simMany runs seed after seed until one fails.
+func simMany(o simOptions, stdout, progress io.Writer) error {
+	first, err := sim.Seed(o.seed)
+	if err != nil {
+		return usage("--seed: %w", err)
+	}
+	var interrupted atomic.Bool
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt)
+	defer signal.Stop(signals)
+	go func() {
+		if _, ok := <-signals; ok {
+			interrupted.Store(true)
+		}
+	}()
+	t := simTotals{began: time.Now()}
+	for n := 0; (o.within > 0 || n < o.seeds) && !interrupted.Load(); n++ {
+		if o.within > 0 && time.Since(t.began) >= o.within {
+			break
+		}
+		seed := first + uint64(n)
+		r, err := sim.Run(seed, sim.Options{})
+		if err != nil {
+			return usage("%w", err)
+		}
+		t.add(r)
+		if r.Failure != nil {
+			t.line(stdout)
+			return simReport(o, r.Plan, fmt.Sprintf("--seed %d", seed), stdout)
+		}
+		if now := time.Now(); now.Sub(t.said) >= time.Second {
+			t.said = now
+			t.line(progress)
+		}
+	}
+	t.line(stdout)
+	fmt.Fprintf(stdout, "faults: %v\n", t.faults)
+	if interrupted.Load() {
+		return exit{chaos.ExitInterrupted, errors.New("interrupted; what ran has passed")}
+	}
+	return t.judgeMarks(o, stdout)
+}
+
+// simTotals sums what the seeds showed.
+type simTotals struct {
+	began, said time.Time
+	seeds       int
+	messages    uint64
+	virtual     time.Duration
+	faults      sim.FaultCounts
+	marks       sim.Marks
+}
+
+func (t *simTotals) add(r sim.Result) {
+	t.seeds++
+	t.messages += r.Messages
+	t.virtual += r.Virtual
+	t.faults.Add(r.Faults)
+	t.marks |= r.Marks
+}
+
+func (t *simTotals) line(to io.Writer) {
+	s := time.Since(t.began).Seconds()
+	faults := 0
+	for _, n := range t.faults {
+		faults += n
+	}
+	fmt.Fprintf(to, "%s in %.0f s: %.1f seeds/s, %.0f s of virtual time a second, %.0f messages/s, %s, %d of %d marks\n",
+		chaos.Counted(t.seeds, "seed"), s, float64(t.seeds)/s, t.virtual.Seconds()/s, float64(t.messages)/s, chaos.Counted(faults, "fault"), t.marks.Count(), len(sim.AllMarks()))
+}
+
+// judgeMarks names what no seed has seen. Without --marks that is only said.
+func (t *simTotals) judgeMarks(o simOptions, stdout io.Writer) error {
+	var never []string
+	for _, m := range sim.AllMarks() {
+		if !t.marks.Has(m) {
+			never = append(never, m.String())
+		}
+	}
+	if len(never) > 0 {
+		fmt.Fprintf(stdout, "never seen: %s\n", strings.Join(never, ", "))
+		if o.marks {
+			fmt.Fprintln(stdout, "UNKNOWN: what no seed has seen was not tested")
+			return exit{chaos.ExitUnknown, nil}
+		}
+	}
+	fmt.Fprintln(stdout, "PASS")
+	return nil
+}

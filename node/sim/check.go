@@ -1,0 +1,215 @@
+package sim
+
+import (
+	"context"
+	"io"
+	"slices"
+	"time"
+
+	"raftlab/linearizability"
+	"raftlab/node/internal/kv"
+	"raftlab/raft"
+)
+
+// machine is a member's state machine: the real one, and a witness beside it.
+type machine struct {
+	*kv.Store
+	w *world
+	m *member
+}
+
+func (s machine) Apply(e raft.Entry) any {
+	result := s.Store.Apply(e).(kv.Result)
+	s.w.applied(s.m, e, result, s.Store.Hash())
+	return result
+}
+
+func (s machine) Restore(from io.Reader) error {
+	if err := s.Store.Restore(from); err != nil {
+		return err
+	}
+	hash, index := s.Store.HashAt()
+	s.w.restored(s.m, index, hash)
+	return nil
+}
+
+// ledger is what the cluster has agreed on, seen from outside: each entry that any member has applied, and a model of
+// the store that is too simple to be wrong in the same way. What it holds never changes.
+type ledger struct {
+	agreed   []agreed // by index, from 1
+	versions map[string][]version
+	sessions map[string]kv.Result // by idempotency key: what the first request with it was told
+	writes   map[string]*call     // by value, which is unique: who called it
+}
+
+// agreed is one entry and what it did.
+type agreed struct {
+	term   raft.Term
+	hash   uint64 // of the state after it
+	result kv.Result
+	key    string
+	value  string // of a put
+}
+
+// version is what a key holds from an index on.
+type version struct {
+	index raft.Index
+	here  bool
+	value string
+}
+
+func newLedger() ledger {
+	return ledger{agreed: make([]agreed, 1), versions: map[string][]version{}, sessions: map[string]kv.Result{}, writes: map[string]*call{}}
+}
+
+func (l *ledger) last() raft.Index { return raft.Index(len(l.agreed)) - 1 }
+
+// at is what a key holds after an entry.
+func (l *ledger) at(key string, i raft.Index) version {
+	v := l.versions[key]
+	n, _ := slices.BinarySearchFunc(v, i+1, func(v version, i raft.Index) int { return int(v.index) - int(i) })
+	if n == 0 {
+		return version{}
+	}
+	return v[n-1]
+}
+
+// applied checks what a member has applied: the same entry, with the same result and the same state after it, as
+// everybody else; and, the first time, what the model says.
+func (w *world) applied(m *member, e raft.Entry, got kv.Result, hash uint64) {
+	l := &w.ledger
+	w.sum(uint64(e.Index)<<20|uint64(e.Term), hash)
+	switch {
+	case e.Index <= l.last():
+		a := &l.agreed[e.Index]
+		if a.term != e.Term || a.hash != hash || a.result != got {
+			w.fail("ledger", "%v applied entry %d of term %d with result %+v and state %016x; others applied one of term %d with %+v and %016x", m.id, e.Index, e.Term, got, hash, a.term, a.result, a.hash)
+		}
+		return
+	case e.Index > l.last()+1:
+		w.fail("ledger", "%v applied entry %d, and nobody has applied entry %d", m.id, e.Index, l.last()+1)
+		return
+	}
+	a := agreed{term: e.Term, hash: hash, result: got}
+	want := kv.Result{Index: e.Index, Term: e.Term, Done: true}
+	if e.Type == raft.EntryCommand {
+		c, err := kv.Decode(e.Data)
+		if err != nil {
+			w.fail("ledger", "entry %d is no command: %v", e.Index, err)
+			return
+		}
+		a.key, a.value = c.Key, string(c.Value)
+		want = l.model(c, e)
+		if by := l.writes[a.value]; c.Op == kv.Put && by != nil && by.outcome == linearizability.Failed && !want.Repeat {
+			w.fail("ledger", "call %d was told for certain that it had failed, and is entry %d", by.id, e.Index)
+		}
+	}
+	l.agreed = append(l.agreed, a)
+	if want != got {
+		w.fail("ledger", "%v applied entry %d with result %+v; the model says %+v", m.id, e.Index, got, want)
+	}
+}
+
+// restored checks the state that a snapshot brought.
+func (w *world) restored(m *member, index raft.Index, hash uint64) {
+	if index > w.ledger.last() || w.ledger.agreed[index].hash != hash {
+		w.fail("ledger", "%v restored a snapshot of entries up to %d with state %016x, which is not the state that others had there", m.id, index, hash)
+	}
+}
+
+// model is the store in a few lines: conditions, sessions, versions.
+func (l *ledger) model(c kv.Command, e raft.Entry) kv.Result {
+	if first, ok := l.sessions[c.IdempotencyKey]; ok && c.IdempotencyKey != "" {
+		first.Repeat = true
+		return first // a key is used for one request only
+	}
+	old := l.at(c.Key, e.Index)
+	r := kv.Result{Index: e.Index, Term: e.Term, Existed: old.here}
+	if old.here {
+		r.Current = old.index
+	}
+	holds := (c.IfMatch == 0 || r.Current == c.IfMatch) && (!c.IfExists || old.here) && (!c.IfNoneMatch || !old.here)
+	if holds {
+		r.Done, r.Current = true, 0
+		if c.Op == kv.Put {
+			r.Current = e.Index
+		}
+		l.versions[c.Key] = append(l.versions[c.Key], version{e.Index, c.Op == kv.Put, string(c.Value)})
+	}
+	if c.IdempotencyKey != "" {
+		l.sessions[c.IdempotencyKey] = r
+	}
+	return r
+}
+
+// answered checks an answer that a client got against the ledger: an index that is not before what was acknowledged
+// when the call began, the value that the key held there, the command that stands there.
+func (w *world) answered(c *call, a answer) {
+	l := &w.ledger
+	if a.index > l.last() {
+		w.fail("ledger", "call %d (%v) was answered with entry %d; the last that anybody applied is %d", c.id, c.kind, a.index, l.last())
+		return
+	}
+	if c.kind == linearizability.Get {
+		if a.index < c.floor {
+			w.fail("stale", "call %d read the state after entry %d; entry %d had been acknowledged before it began", c.id, a.index, c.floor)
+		}
+		if v := l.at(c.key, a.index); v.here != a.here || v.value != a.value {
+			w.fail("ledger", "call %d read %q of key %s after entry %d; the ledger has %q", c.id, a.value, c.key, a.index, v.value)
+		}
+	} else {
+		if at := l.agreed[a.index]; at.key != c.key || at.value != c.value {
+			w.fail("ledger", "call %d wrote %q and was answered with entry %d, which is of %q", c.id, c.value, a.index, at.value)
+		}
+		if a.index <= c.floor && c.attempt == 1 {
+			w.fail("stale", "call %d wrote entry %d; entry %d had been acknowledged before it began", c.id, a.index, c.floor)
+		}
+	}
+	w.history.acknowledged = max(w.history.acknowledged, a.index)
+}
+
+// history is what the clients saw.
+type history struct {
+	calls        []*call
+	returned     int
+	acknowledged raft.Index // the greatest index in any answer
+}
+
+// judge gives the history to the checker that believes no index: an order of the operations of each key must exist.
+func (w *world) judge() {
+	ops := make([]linearizability.Operation, 0, len(w.history.calls))
+	for _, c := range w.history.calls {
+		if c.judged {
+			ops = append(ops, c.operation())
+		}
+		w.markOutcome(c)
+	}
+	if len(ops) == 0 {
+		return
+	}
+	report := linearizability.Check(context.Background(), ops, linearizability.Options{Parallel: 1, KeyTimeout: 5 * time.Second})
+	if report.Verdict == linearizability.Fail {
+		w.fail("linearizability", "%s: %s", report.Failing()[0].Key, report.Failing()[0].Message)
+	}
+}
+
+// markOutcome says what became of writes whose clients were not told.
+func (w *world) markOutcome(c *call) {
+	if c.kind != linearizability.Put || c.value == "" {
+		return
+	}
+	switch c.outcome {
+	case linearizability.Unknown:
+		done := false
+		for _, v := range w.ledger.versions[c.key] {
+			done = done || v.value == c.value
+		}
+		if done {
+			w.mark(writeUnknownDone)
+		} else {
+			w.mark(writeUnknownNot)
+		}
+	case linearizability.Failed:
+		w.mark(writeFailedSure)
+	}
+}

@@ -1,0 +1,370 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"raftlab/linearizability"
+	"raftlab/node/internal/driver"
+	"raftlab/node/internal/kv"
+	"raftlab/raft"
+)
+
+// client calls one operation at a time.
+type client struct {
+	w       *world
+	number  int
+	process int // as in a history: a new one after an unknown outcome
+	leader  int // slot that is thought to lead
+	busy    bool
+}
+
+// call is one operation of a client: one attempt, or, with an idempotency key, several.
+type call struct {
+	id      int64
+	client  *client
+	process int
+	kind    linearizability.Kind
+	key     string
+	value   string
+	expect  string
+	ifMatch raft.Index
+	once    string // idempotency key
+	judged  bool   // is part of the history; calls with conditions that it has no word for are not
+	command []byte
+
+	began, ended time.Duration
+	floor        raft.Index // the greatest index that was acknowledged when it began
+	attempt      int
+	hops         int
+	doubt        bool // an earlier attempt may have happened
+	asked        int  // slot
+	outcome      linearizability.Outcome
+	answer       answer
+}
+
+// answer is what a member says.
+type answer struct {
+	err    error
+	toward raft.ID // not here, but there
+	index  raft.Index
+	here   bool // a read: the key exists
+	value  string
+	etag   raft.Index
+	done   bool // a write: its condition held
+	repeat bool
+}
+
+var errNotHere = errors.New("sim: this member does not lead")
+var errRefused = errors.New("sim: connection refused")
+
+// keyUse bounds what happens to one key, so that a history can be judged: the cost of that grows with the operations
+// in flight, and an unknown one is in flight for ever.
+type keyUse struct {
+	name          string
+	ops, unknowns int
+	inFlight      int
+	value         string // the last that somebody saw, and its index
+	etag          raft.Index
+}
+
+const (
+	keyOpsMax      = 80
+	keyUnknownsMax = 4
+	keyInFlightMax = 5
+)
+
+// clients' common state.
+type load struct {
+	keys      []*keyUse
+	made      int // keys so far
+	called    int
+	processes int
+	values    int
+}
+
+func (w *world) beginClients() {
+	for range w.plan.Keys {
+		w.load.keys = append(w.load.keys, w.newKey())
+	}
+	for i := range w.plan.Clients {
+		w.load.processes++
+		c := &client{w: w, number: i, process: w.load.processes, leader: i % w.plan.Members}
+		w.clients = append(w.clients, c)
+		w.later(time.Duration(w.chance.clients.Int64N(int64(w.plan.Think)+1)), c.next)
+	}
+}
+
+func (w *world) newKey() *keyUse {
+	w.load.made++
+	return &keyUse{name: fmt.Sprintf("k%d", w.load.made)}
+}
+
+// next calls the next operation.
+func (c *client) next() {
+	w, rng := c.w, c.w.chance.clients
+	if c.busy || !w.healing && w.load.called >= w.plan.Ops || w.healing && w.live.done >= liveCalls {
+		return
+	}
+	at := rng.IntN(len(w.load.keys))
+	k := w.load.keys[at]
+	if k.ops >= keyOpsMax || k.unknowns >= keyUnknownsMax {
+		k = w.newKey()
+		w.load.keys[at] = k
+	}
+	if k.inFlight >= keyInFlightMax {
+		w.later(w.plan.Think+time.Millisecond, c.next)
+		return
+	}
+	w.load.called++
+	x := &call{id: int64(len(w.history.calls) + 1), client: c, process: c.process, key: k.name, began: w.now, judged: true, floor: w.history.acknowledged}
+	w.history.calls = append(w.history.calls, x)
+	c.choose(x, k)
+	k.ops++
+	k.inFlight++
+	c.busy = true
+	if w.story.on() {
+		w.tell("client %d calls #%d: %s", c.number+1, x.id, x)
+	}
+	x.asked = c.leader
+	if x.kind == linearizability.Get || rng.IntN(4) == 0 {
+		x.asked = rng.IntN(len(w.members))
+	}
+	c.try(x, k)
+}
+
+// choose draws what to do.
+func (c *client) choose(x *call, k *keyUse) {
+	w, rng := c.w, c.w.chance.clients
+	dice := rng.IntN(100)
+	command := kv.Command{Op: kv.Put, Key: k.name, ContentType: "text/plain"}
+	switch {
+	case dice < 40:
+		x.kind = linearizability.Get
+		return
+	case dice < 48:
+		x.kind, command.Op, command.ContentType = linearizability.Delete, kv.Delete, ""
+	case dice < 65 && k.etag != 0:
+		x.kind, x.expect, x.ifMatch = linearizability.CAS, k.value, k.etag
+		command.IfMatch = k.etag
+	case dice < 72: // the history has no word for these conditions, the model has
+		x.kind, x.judged = linearizability.Put, false
+		x.key += "x"
+		command.Key = x.key
+		command.IfExists = dice < 68
+		command.IfNoneMatch = !command.IfExists
+	default:
+		x.kind = linearizability.Put
+	}
+	if command.Op == kv.Put {
+		w.load.values++
+		x.value = fmt.Sprintf("v%d", w.load.values)
+		if pad := w.plan.Value - len(x.value); pad > 0 {
+			x.value += strings.Repeat(".", rng.IntN(pad))
+		}
+		command.Value = []byte(x.value)
+		w.ledger.writes[x.value] = x
+	}
+	if rng.Float64() < w.plan.Sessions {
+		x.once = fmt.Sprintf("once-%d", x.id)
+		command.IdempotencyKey = x.once
+	}
+	var err error
+	if x.command, err = command.AppendBinary(nil); err != nil {
+		panic(fmt.Sprintf("sim: own command refused: %v", err))
+	}
+}
+
+func (x *call) String() string {
+	s := fmt.Sprintf("%s %s", x.kind, x.key)
+	if x.value != "" {
+		s += " " + strings.TrimRight(x.value, ".")
+	}
+	return s
+}
+
+// try sends the call to a member.
+func (c *client) try(x *call, k *keyUse) {
+	w := c.w
+	x.attempt++
+	attempt, m := x.attempt, w.members[x.asked%len(w.members)]
+	back := func(a answer) {
+		if w.network.clientCut[m.slot] > 0 {
+			return
+		}
+		w.later(w.network.latency(w), func() {
+			if x.outcome == "" && x.attempt == attempt {
+				c.returned(x, k, a)
+			}
+		})
+	}
+	w.later(w.plan.Patience, func() {
+		if x.outcome == "" && x.attempt == attempt {
+			x.doubt = true
+			c.tired(x, k)
+		}
+	})
+	if w.network.clientCut[m.slot] > 0 {
+		return
+	}
+	w.later(w.network.latency(w), func() { w.request(m, x, back) })
+}
+
+// request is what a member does with a call: what its API does.
+func (w *world) request(m *member, x *call, back func(answer)) {
+	if !m.up {
+		back(answer{err: errRefused})
+		return
+	}
+	life := m.life
+	if x.kind == linearizability.Get {
+		m.inbox.Reads = append(m.inbox.Reads, func(_ raft.Index, err error) {
+			if m.life != life || !m.up {
+				return
+			}
+			if err != nil {
+				back(answer{err: err})
+				return
+			}
+			item, ok, at := m.store.Get(x.key)
+			if m.role != raft.Leader {
+				w.mark(readAtFollower)
+			}
+			back(answer{index: at.Index, here: ok, value: string(item.Value), etag: item.ModIndex})
+		})
+		w.rouse(m)
+		return
+	}
+	if r := m.raft(); r.Role() != raft.Leader {
+		back(answer{err: errNotHere, toward: r.Leader()})
+		return
+	}
+	m.inbox.Proposals = append(m.inbox.Proposals, driver.Proposal{Command: x.command, Answer: func(a driver.Applied, err error) {
+		if err != nil {
+			back(answer{err: err})
+			return
+		}
+		result := a.Result.(kv.Result)
+		back(answer{index: result.Index, done: result.Done, repeat: result.Repeat, etag: result.Current})
+	}})
+	w.rouse(m)
+}
+
+// returned takes an answer.
+func (c *client) returned(x *call, k *keyUse, a answer) {
+	w := c.w
+	switch {
+	case a.err == nil:
+		c.ok(x, k, a)
+	case errors.Is(a.err, driver.ErrUnknown):
+		x.doubt = true
+		c.tired(x, k)
+	case errors.Is(a.err, errNotHere) && a.toward != 0 && int(a.toward) < len(w.byID) && x.hops < 3:
+		x.hops++
+		c.leader = w.byID[a.toward].slot
+		x.asked = c.leader
+		c.try(x, k)
+	default:
+		if errors.Is(a.err, raft.ErrOverloaded) {
+			w.mark(overloaded)
+		}
+		if x.kind == linearizability.Get {
+			w.mark(readGivenUp)
+		}
+		c.leader = w.chance.clients.IntN(len(w.members))
+		if x.doubt {
+			c.tired(x, k) // this attempt did nothing; an earlier one may have
+			return
+		}
+		c.end(x, k, linearizability.Failed)
+	}
+}
+
+// tired tries again if that is safe, and gives up if not.
+func (c *client) tired(x *call, k *keyUse) {
+	w := c.w
+	c.leader = w.chance.clients.IntN(len(w.members))
+	if x.once != "" && x.attempt < 6 {
+		x.asked = c.leader
+		c.try(x, k)
+		return
+	}
+	c.end(x, k, linearizability.Unknown)
+}
+
+func (c *client) ok(x *call, k *keyUse, a answer) {
+	w := c.w
+	x.answer = a
+	if a.repeat {
+		w.mark(sessionRepeated)
+	}
+	if x.kind != linearizability.Get && !a.done {
+		w.mark(conditionFailed)
+	}
+	w.answered(x, a)
+	switch {
+	case !x.judged:
+	case x.kind == linearizability.Get && a.here:
+		k.value, k.etag = a.value, a.etag
+	case x.kind == linearizability.Delete:
+		k.etag = 0
+	case a.etag != 0 && a.done:
+		k.value, k.etag = x.value, a.etag
+	}
+	c.end(x, k, linearizability.OK)
+}
+
+func (c *client) end(x *call, k *keyUse, outcome linearizability.Outcome) {
+	w := c.w
+	x.outcome, x.ended = outcome, w.now
+	w.history.returned++
+	k.inFlight--
+	c.busy = false
+	if outcome == linearizability.Unknown {
+		w.load.processes++
+		c.process = w.load.processes
+		if x.judged && x.kind != linearizability.Get {
+			k.unknowns++
+		}
+	}
+	if outcome == linearizability.Failed && x.value != "" {
+		for _, v := range w.ledger.versions[x.key] {
+			if v.value == x.value {
+				w.fail("ledger", "call %d was told for certain that it had failed, and is entry %d", x.id, v.index)
+			}
+		}
+	}
+	if w.story.on() {
+		w.tell("client %d: #%d %s at entry %d", c.number+1, x.id, outcome, x.answer.index)
+	}
+	w.sum(uint64(x.id), uint64(len(outcome))<<32|uint64(x.answer.index))
+	if outcome == linearizability.OK && w.healing {
+		w.live.done++
+	}
+	w.later(time.Duration(w.chance.clients.Int64N(int64(w.plan.Think)+1)), c.next)
+}
+
+// operation is the call in the words of a history.
+func (x *call) operation() linearizability.Operation {
+	op := linearizability.Operation{
+		ID: x.id, Process: x.process, Client: x.client.number, Node: "sim", Kind: x.kind, Key: x.key, Value: x.value, Expect: x.expect,
+		Call: x.began + 1, Return: x.ended + 1,
+	}
+	op.Outcome = x.outcome
+	switch {
+	case x.outcome == "" || x.outcome == linearizability.Unknown:
+		op.Outcome = linearizability.Unknown
+		if x.ended == 0 {
+			op.Return = 0
+		}
+	case x.outcome == linearizability.OK:
+		op.Index = uint64(x.answer.index)
+		if x.kind == linearizability.Get && x.answer.here {
+			op.Got = linearizability.Value(x.answer.value)
+		}
+		op.Swapped = x.kind == linearizability.CAS && x.answer.done
+	}
+	return op
+}

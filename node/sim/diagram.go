@@ -1,0 +1,57 @@
+package sim
+
+import (
+	"time"
+
+	"raftlab/raft"
+)
+
+// Picture records what a diagram shows. A nil one records nothing.
+type Picture struct {
+	messages []arrow
+	roles    []turn
+	ups      []upOrDown
+}
+
+type arrow struct {
+	from, to   int
+	sent, came time.Duration
+	kind       raft.MessageType
+	term       raft.Term
+	text       string
+	lost       string
+}
+
+type turn struct {
+	slot int
+	at   time.Duration
+	role raft.Role
+	term raft.Term
+}
+
+type upOrDown struct {
+	slot int
+	at   time.Duration
+	up   bool
+}
+
+func (p *Picture) message(from, to int, sent, came time.Duration, m *raft.Message, lost string) {
+	if p != nil {
+		p.messages = append(p.messages, arrow{from, to, sent, came, m.Type, m.Term, m.String(), lost})
+	}
+}
+
+func (p *Picture) turned(slot int, at time.Duration, role raft.Role, term raft.Term) {
+	if p != nil {
+		p.roles = append(p.roles, turn{slot, at, role, term})
+	}
+}
+
+func (p *Picture) up(slot int, at time.Duration, up bool) {
+	if p != nil {
+		p.ups = append(p.ups, upOrDown{slot, at, up})
+	}
+}
+
+// HTML draws the last moments.
+func (p *Picture) HTML(r Result) string { return "" }

@@ -1,0 +1,147 @@
+package sim
+
+import (
+	"errors"
+	"io"
+	"syscall"
+	"time"
+
+	"raftlab/node/internal/vfs"
+)
+
+// powerCut is the panic with which a disk ends its member in the middle of a call: no line of the member's code runs
+// after it, as after a real one.
+type powerCut struct{}
+
+var (
+	errDead = errors.New("sim: the member that made this call is dead")
+	errIO   = errors.New("sim: input/output error")
+)
+
+// disk is a member's file system: vfs.Mem, which keeps what was synced and nothing else, and what can go wrong beside
+// a crash. Reads never fail.
+type disk struct {
+	*vfs.Mem
+	calls   uint64 // that change something, so far
+	cutAt   uint64 // the call before which the power is cut; zero: none
+	downFor time.Duration
+	dead    bool
+	full    bool
+	failing bool // the next sync fails
+	refused bool // an error of ours was returned in this life: the member may end by itself
+}
+
+// step stands before each call that changes something.
+func (d *disk) step() error {
+	if d.dead {
+		return errDead
+	}
+	d.calls++
+	if d.cutAt != 0 && d.calls >= d.cutAt {
+		d.cutAt, d.dead = 0, true
+		panic(powerCut{})
+	}
+	return nil
+}
+
+func (d *disk) noRoom() error {
+	if d.full {
+		d.refused = true
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
+func (d *disk) sync() error {
+	if d.failing {
+		d.failing, d.refused = false, true
+		return errIO
+	}
+	return nil
+}
+
+func (d *disk) Create(name string) (vfs.File, error) {
+	if err := errors.Join(d.step(), d.noRoom()); err != nil {
+		return nil, err
+	}
+	return d.file(d.Mem.Create(name))
+}
+
+func (d *disk) OpenWrite(name string) (vfs.File, error) { return d.file(d.Mem.OpenWrite(name)) }
+
+func (d *disk) file(f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return diskFile{f, d}, nil
+}
+
+func (d *disk) Rename(oldName, newName string) error {
+	if err := d.step(); err != nil {
+		return err
+	}
+	return d.Mem.Rename(oldName, newName)
+}
+
+func (d *disk) Remove(name string) error {
+	if err := d.step(); err != nil {
+		return err
+	}
+	return d.Mem.Remove(name)
+}
+
+func (d *disk) MkdirAll(dir string) error {
+	if err := d.step(); err != nil {
+		return err
+	}
+	return d.Mem.MkdirAll(dir)
+}
+
+func (d *disk) SyncDir(dir string) error {
+	if err := d.step(); err != nil {
+		return err
+	}
+	return d.Mem.SyncDir(dir)
+}
+
+func (d *disk) Lock(name string) (io.Closer, error) {
+	if err := d.step(); err != nil {
+		return nil, err
+	}
+	return d.Mem.Lock(name)
+}
+
+type diskFile struct {
+	vfs.File
+	d *disk
+}
+
+// WriteAt takes no room where bytes are already.
+func (f diskFile) WriteAt(b []byte, off int64) (int, error) {
+	if err := f.d.step(); err != nil {
+		return 0, err
+	}
+	if f.d.full {
+		if size, err := f.File.Size(); err == nil && off+int64(len(b)) > size {
+			return 0, f.d.noRoom()
+		}
+	}
+	return f.File.WriteAt(b, off)
+}
+
+func (f diskFile) Sync() error {
+	if err := f.d.step(); err != nil {
+		return err
+	}
+	if err := f.d.sync(); err != nil {
+		return err
+	}
+	return f.File.Sync()
+}
+
+func (f diskFile) Truncate(size int64) error {
+	if err := f.d.step(); err != nil {
+		return err
+	}
+	return f.File.Truncate(size)
+}

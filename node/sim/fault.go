@@ -1,0 +1,392 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"raftlab/node/internal/driver"
+	"raftlab/raft"
+)
+
+// FaultKind says what goes wrong.
+type FaultKind uint8
+
+const (
+	Isolate    FaultKind = iota // nothing passes between the member and the others
+	Mute                        // what the member sends is lost
+	Deaf                        // what is sent to the member is lost
+	Split                       // nothing passes between the slots of the set N and the others
+	OneWay                      // what the slots of the set N send to the others is lost
+	Bridge                      // as split, but the member hears and is heard by both sides
+	Clog                        // what the member sends to slot N is held up
+	ClientsCut                  // clients cannot reach the member
+	Lossy                       // N percent of all messages are lost
+	Crash                       // the power is cut: what was not synced may be lost in any part
+	Kill                        // the process ends: what was written stays
+	CrashAll                    // the power of all is cut
+	CrashCall                   // the power is cut before the Nth call that changes the file system from now
+	Stop                        // the process is told to end: it hands over and closes its log
+	Pause                       // the process stands still
+	Drift                       // the clock ticks every N percent of a tick
+	Jump                        // the clock jumps ahead by N ticks
+	SlowSync                    // each fsync takes N ms longer
+	StuckSync                   // no fsync ends
+	Full                        // the disk has no room
+	SyncFails                   // the next fsync fails
+	Flip                        // the process ends, and a bit on the disk changes
+	Wipe                        // the disk is lost; the member comes back as a new one
+	Add                         // a new member joins
+	Remove                      // the member is removed
+	Transfer                    // leadership is handed to slot N
+	Snapshot                    // the member takes a snapshot now
+
+	faultKinds
+)
+
+var faultNames = [faultKinds]string{
+	Isolate: "isolate", Mute: "mute", Deaf: "deaf", Split: "split", OneWay: "one-way", Bridge: "bridge", Clog: "clog",
+	ClientsCut: "clients-cut", Lossy: "lossy", Crash: "crash", Kill: "kill", CrashAll: "crash-all", CrashCall: "crash-at-call",
+	Stop: "stop", Pause: "pause", Drift: "drift", Jump: "jump", SlowSync: "slow-sync", StuckSync: "stuck-sync", Full: "full",
+	SyncFails: "sync-fails", Flip: "flip", Wipe: "wipe", Add: "add", Remove: "remove", Transfer: "transfer", Snapshot: "snapshot",
+}
+
+func (k FaultKind) String() string { return faultNames[k] }
+
+func parseKind(s string) (FaultKind, error) {
+	i := slices.Index(faultNames[:], s)
+	if i < 0 {
+		return 0, fmt.Errorf("unknown fault %q; there are %s", s, strings.Join(faultNames[:], ", "))
+	}
+	return FaultKind(i), nil
+}
+
+// FaultCounts is how many faults of each kind happened. One that its target or the others could not bear at that moment
+// did not happen and is not counted.
+type FaultCounts [faultKinds]int
+
+// Add sums two counts.
+func (c *FaultCounts) Add(o FaultCounts) {
+	for k := range c {
+		c[k] += o[k]
+	}
+}
+
+// String names those that happened.
+func (c FaultCounts) String() string {
+	var words []string
+	for k, n := range c {
+		if n > 0 {
+			words = append(words, fmt.Sprintf("%s %d", FaultKind(k), n))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// inject lets a fault happen.
+func (w *world) inject(f Fault) {
+	if w.healing {
+		return
+	}
+	m := w.leader()
+	if f.Who > 0 {
+		m = w.members[(f.Who-1)%len(w.members)]
+	}
+	if m == nil {
+		m = w.members[0]
+	}
+	if !w.faultOn(f, m) {
+		return
+	}
+	w.faults[f.Kind]++
+	w.tell("fault: %v (%v)", f, m.id)
+	w.sum(uint64(f.Kind), uint64(m.slot))
+}
+
+func (w *world) faultOn(f Fault, m *member) bool {
+	if f.Kind <= Lossy {
+		w.cutFault(f, m)
+		return true
+	}
+	switch f.Kind {
+	case Add:
+		return w.addMember()
+	case CrashAll:
+		for _, m := range w.members {
+			w.crash(m, true)
+			w.restartAfter(m, f.For)
+		}
+		return true
+	}
+	if !m.up {
+		return false
+	}
+	switch {
+	case f.Kind <= Stop:
+		w.endFault(f, m)
+		return true
+	case f.Kind <= Jump:
+		return w.timeFault(f, m)
+	case f.Kind <= Flip:
+		return w.diskFault(f, m)
+	}
+	return w.memberFault(f, m)
+}
+
+// cutFault breaks links, and mends them later.
+func (w *world) cutFault(f Fault, m *member) {
+	n := &w.network
+	in := func(slot int) bool { return f.N>>slot&1 == 1 }
+	var is func(from, to int) bool
+	switch f.Kind {
+	case Isolate:
+		is = func(from, to int) bool { return from == m.slot || to == m.slot }
+	case Mute:
+		is = func(from, _ int) bool { return from == m.slot }
+	case Deaf:
+		is = func(_, to int) bool { return to == m.slot }
+	case Split:
+		is = func(from, to int) bool { return in(from) != in(to) }
+	case OneWay:
+		is = func(from, to int) bool { return in(from) && !in(to) }
+	case Bridge:
+		is = func(from, to int) bool { return from != m.slot && to != m.slot && in(from) != in(to) }
+	case Clog:
+		n.clogged[m.slot][f.N%slotsMax] = w.now + f.For
+		return
+	case ClientsCut:
+		n.clientCut[m.slot]++
+		w.later(f.For, func() {
+			if !w.healing {
+				n.clientCut[m.slot]--
+			}
+		})
+		return
+	case Lossy:
+		n.lossy++
+		n.lossyRate = float64(min(f.N, 100)) / 100
+		w.later(f.For, func() { n.lossy = max(n.lossy-1, 0) })
+		return
+	}
+	n.cutAll(is, 1)
+	w.later(f.For, func() {
+		if !w.healing { // then all was mended
+			n.cutAll(is, -1)
+		}
+	})
+}
+
+// endFault ends a process.
+func (w *world) endFault(f Fault, m *member) {
+	switch f.Kind {
+	case Crash:
+		w.crash(m, true)
+	case Kill:
+		w.crash(m, false)
+	case CrashCall:
+		m.fs.cutAt, m.fs.downFor = m.fs.calls+1+f.N, f.For
+		return
+	case Stop:
+		w.stop(m, f.For)
+		return
+	}
+	w.restartAfter(m, f.For)
+}
+
+// stop is SIGTERM: the member hands over if it leads, answers who waits, and closes its log.
+func (w *world) stop(m *member, downFor time.Duration) {
+	end := func() {
+		w.mark(stoppedOrderly)
+		m.driver.Stop()
+		if !m.writing {
+			if err := m.log.Close(); err != nil && !m.fs.refused {
+				w.fail("end", "%v cannot close its log: %v", m.id, err)
+			}
+		}
+		w.crash(m, false)
+		w.restartAfter(m, downFor)
+	}
+	if m.role != raft.Leader {
+		w.laterFor(m, 0, end)
+		return
+	}
+	m.inbox.Other = append(m.inbox.Other, func(d *driver.Driver) { d.Transfer(0, func(raft.ID, error) {}) })
+	w.rouse(m)
+	w.laterFor(m, 300*time.Millisecond, end)
+}
+
+// timeFault makes a member wrong about the time.
+func (w *world) timeFault(f Fault, m *member) bool {
+	switch f.Kind {
+	case Pause:
+		if m.paused {
+			return false
+		}
+		w.mark(memberPaused)
+		m.paused = true
+		life := m.life
+		w.later(f.For, func() {
+			if m.life == life && m.up {
+				w.resume(m)
+			}
+		})
+	case Drift:
+		m.drift = min(max(f.N, 10), 1000)
+		w.later(f.For, func() { m.drift = 100 })
+	case Jump:
+		w.mark(clockJumped)
+		w.act(m, func() {
+			for range min(f.N, 200) {
+				if m.paused || m.driver.Failure() != nil {
+					return
+				}
+				m.driver.Tick()
+			}
+		})
+	}
+	return true
+}
+
+// resume lets a member that stood still go on with what piled up.
+func (w *world) resume(m *member) {
+	if !m.paused {
+		return
+	}
+	m.paused = false
+	if m.owedSync {
+		m.owedSync = false
+		w.schedule(event{at: w.now, kind: evSynced, who: int32(m.slot), life: m.life})
+	}
+	for _, arg := range m.owedCalls {
+		w.schedule(event{at: w.now, kind: evCall, who: int32(m.slot), life: m.life, arg: arg})
+	}
+	m.owedCalls = nil
+	if m.owedWake {
+		m.owedWake = false
+		w.schedule(event{at: w.now, kind: evWake, who: int32(m.slot), life: m.life})
+	}
+}
+
+// diskFault makes a disk slow, full or wrong.
+func (w *world) diskFault(f Fault, m *member) bool {
+	fs := m.fs
+	switch f.Kind {
+	case SlowSync:
+		m.slowSync = time.Duration(f.N) * time.Millisecond
+		w.later(f.For, func() { m.slowSync = 0 })
+	case StuckSync:
+		m.stuckTill = w.now + f.For
+	case Full:
+		fs.full = true
+		w.later(f.For, func() { fs.full = false })
+	case SyncFails:
+		fs.failing = true
+	case Flip:
+		if m.lost || !w.mayLose(m) {
+			return false
+		}
+		w.crash(m, false) // with a power cut, damage to the last batch would look like a torn write: a limit that wal names
+		m.lost = w.flip(m)
+		w.restartAfter(m, f.For)
+		if m.lost {
+			// If the bit meant nothing, the member is as good as before.
+			life := m.life
+			w.later(f.For+time.Millisecond, func() {
+				if m.life == life+1 && m.up {
+					m.lost = false
+				}
+			})
+		}
+		return m.lost
+	}
+	return true
+}
+
+// flip changes one bit of a file, of those that hold something.
+func (w *world) flip(m *member) bool {
+	rng := w.chance.faults
+	var files []string
+	for _, dir := range []string{dataDir, dataDir + "/snapshots"} {
+		names, err := m.fs.List(dir)
+		if err != nil {
+			continue
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, ".wal") || strings.HasSuffix(name, ".snap") {
+				files = append(files, dir+"/"+name)
+			}
+		}
+	}
+	if len(files) == 0 {
+		return false
+	}
+	f, err := m.fs.Mem.OpenWrite(files[rng.IntN(len(files))])
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	size, err := f.Size()
+	if err != nil || size == 0 {
+		return false
+	}
+	for range 200 {
+		at := rng.Int64N(size)
+		var b [1]byte
+		if _, err := f.ReadAt(b[:], at); err != nil || b[0] == 0 {
+			continue
+		}
+		b[0] ^= 1 << rng.IntN(8)
+		_, err := f.WriteAt(b[:], at)
+		return err == nil && f.Sync() == nil
+	}
+	return false
+}
+
+// memberFault changes who is a member, who leads, or what is in a snapshot.
+func (w *world) memberFault(f Fault, m *member) bool {
+	switch f.Kind {
+	case Wipe:
+		if m.lost || !w.mayLose(m) {
+			return false
+		}
+		w.crash(m, false)
+		m.lost = true
+		life := m.life
+		w.later(max(f.For, time.Millisecond), func() {
+			if m.life == life && !m.up {
+				w.replace(m)
+			}
+		})
+	case Remove:
+		if !w.mayRemove(m.id) {
+			return false
+		}
+		w.wish(raft.Remove, raft.Member{ID: m.id}, false)
+	case Transfer:
+		to := w.members[int(f.N)%len(w.members)].id
+		m.inbox.Other = append(m.inbox.Other, func(d *driver.Driver) {
+			d.Transfer(to, func(leader raft.ID, err error) {
+				if err == nil && leader == to {
+					w.mark(transferDone)
+				}
+			})
+		})
+		w.rouse(m)
+	case Snapshot:
+		m.inbox.Other = append(m.inbox.Other, func(d *driver.Driver) { d.TakeSnapshot(func(raft.Index, error) {}) })
+		w.rouse(m)
+	}
+	return true
+}
+
+// addMember starts a member on an empty disk, and asks for it to be added.
+func (w *world) addMember() bool {
+	if len(w.members) >= slotsMax {
+		return false
+	}
+	m := w.newMember()
+	w.act(m, func() { w.start(m) })
+	w.wish(raft.AddLearner, raft.Member{ID: m.id, Address: m.address}, false)
+	return true
+}

@@ -1,0 +1,160 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"raftlab/raft"
+)
+
+// live is the second phase: a quorum is healed, and must get on.
+type live struct {
+	core  []*member // healed; the others are switched off, or deaf
+	until time.Duration
+	done  int // calls answered since
+	deaf  bool
+}
+
+const (
+	// liveWithin bounds the second phase. A run that is well takes a second or two of it.
+	liveWithin = 30 * time.Second
+	liveEvery  = 50 * time.Millisecond
+	// liveCalls must be answered; then the clients are quiet.
+	liveCalls = 5
+)
+
+// heal ends the faults: every member that has its data is started, and of these a random core stays.
+func (w *world) heal() {
+	w.healing = true
+	w.tell("the faults end")
+	n := &w.network
+	n.calm, n.lossy = true, 0
+	clear(n.cut[:])
+	clear(n.clogged[:])
+	clear(n.clientCut[:])
+	for _, m := range w.members {
+		m.fs.full, m.fs.failing, m.fs.cutAt = false, false, 0
+		m.slowSync, m.stuckTill, m.drift = 0, 0, 100
+		if m.up {
+			w.resume(m)
+			continue
+		}
+		m.stopped = false
+		if m.lost && m.members.Members != nil { // it waits to be wiped
+			continue
+		}
+		w.act(m, func() { w.start(m) })
+	}
+	if w.failure == nil {
+		w.later(time.Millisecond, w.chooseCore)
+	}
+}
+
+// chooseCore switches off as many of the others as can be spared, or makes them deaf: they go on talking, and must
+// disturb nobody.
+func (w *world) chooseCore() {
+	in := map[raft.ID]bool{}
+	for _, m := range w.members {
+		in[m.id] = m.up && !m.lost
+	}
+	is := func(id raft.ID) bool { return in[id] }
+	if !w.quorumOf(is) {
+		w.fail("simulator", "no majority of %v could be healed: the simulator took too much away", w.configurations())
+		return
+	}
+	rng := w.chance.faults
+	spare := rng.IntN(len(w.members) + 1)
+	for _, i := range rng.Perm(len(w.members)) {
+		m := w.members[i]
+		if spare == 0 || !in[m.id] {
+			continue
+		}
+		if in[m.id] = false; !w.quorumOf(is) {
+			in[m.id] = true
+			continue
+		}
+		spare--
+	}
+	w.live.until = w.now + liveWithin
+	w.live.deaf = rng.IntN(2) == 0
+	for _, m := range w.members {
+		if in[m.id] {
+			w.live.core = append(w.live.core, m)
+			continue
+		}
+		if w.live.deaf && m.up {
+			w.network.cutAll(func(_, to int) bool { return to == m.slot }, 1)
+			w.mark(healedDeaf)
+		} else {
+			w.crash(m, true)
+			m.stopped = true
+		}
+		w.network.clientCut[m.slot] = 1
+	}
+	w.tell("of %d members %d are healed", len(w.members), len(w.live.core))
+	w.live.done = 0
+	for _, c := range w.clients {
+		c.leader = w.live.core[0].slot
+		w.later(time.Millisecond, c.next)
+	}
+	w.later(liveEvery, w.lives)
+}
+
+// lives ends the run when the healed members agree, or when their time is over.
+func (w *world) lives() {
+	why := w.stuck()
+	if why == "" {
+		w.over = true
+		w.mark(clusterJoined)
+		return
+	}
+	if w.now > w.live.until {
+		w.fail("liveness", "%v after a majority was healed %s", liveWithin, why)
+		return
+	}
+	w.later(liveEvery, w.lives)
+}
+
+// stuck says what is missing, or nothing.
+func (w *world) stuck() string {
+	var leader *member
+	for _, m := range w.live.core {
+		if m.up && m.role == raft.Leader && (leader == nil || m.term > leader.term) {
+			leader = m
+		}
+	}
+	if leader == nil {
+		return "nobody leads"
+	}
+	if w.live.done < liveCalls {
+		return "clients get no answers"
+	}
+	r := leader.raft()
+	if r.Committed() < w.history.acknowledged {
+		return "what was acknowledged is not committed"
+	}
+	hash, index := leader.store.HashAt()
+	for _, m := range w.live.core {
+		if _, member := leader.members.Find(m.id); !member {
+			continue
+		}
+		if !m.up {
+			return "a healed member is down"
+		}
+		if m.raft().Leader() != leader.id {
+			return "a healed member does not follow the leader"
+		}
+		if other, i := m.store.HashAt(); i != index || other != hash {
+			return "the healed members do not reach the same state"
+		}
+	}
+	if index != r.Committed() || r.Committed() != r.LastIndex() {
+		return "the leader's log is not committed and applied"
+	}
+	if slices.ContainsFunc(leader.members.Members, func(m raft.Member) bool {
+		return m.Learner && slices.Contains(w.live.core, w.byID[m.ID]) && w.byID[m.ID].id == m.ID
+	}) {
+		return "a learner is not promoted"
+	}
+	return ""
+}

@@ -1,0 +1,135 @@
+package sim
+
+import (
+	"math/bits"
+	"strings"
+)
+
+// Mark names an interesting thing that happened in a run. A thing that no run of a swarm has seen was not tested.
+type Mark uint8
+
+const (
+	preVoteRefused Mark = iota
+	voteRefusedLog
+	voteRefusedVoted
+	voteIgnored
+	electionSplit
+	deposedByMajority
+	deposedByTerm
+	deposedByDisk
+	transferDone
+	transferGivenUp
+	leaderRemoved
+	logCut
+	configurationCut
+	messageCut
+	messageTwice
+	messageOvertook
+	messageHeld
+	messageToAnotherLife
+	snapshotTaken
+	snapshotFailed
+	snapshotSent
+	snapshotInstalled
+	snapshotLost
+	snapshotLate
+	snapshotOfDeposed
+	crashedAtCall
+	crashedInRecovery
+	crashedInSave
+	tornCut
+	mended
+	fileRotated
+	prefixDropped
+	diskFull
+	syncFailed
+	corruptionRefused
+	wipedRejoined
+	learnerPromoted
+	voterRemoved
+	removedCampaigns
+	changePending
+	clusterJoined
+	writeUnknownDone
+	writeUnknownNot
+	writeFailedSure
+	sessionRepeated
+	conditionFailed
+	readAtFollower
+	readGivenUp
+	overloaded
+	memberPaused
+	clockJumped
+	stoppedOrderly
+	healedDeaf
+	healedBehindSnapshot
+
+	markCount
+)
+
+var markNames = [markCount]string{
+	preVoteRefused: "pre-vote-refused", voteRefusedLog: "vote-refused-log-behind", voteRefusedVoted: "vote-refused-already-voted",
+	voteIgnored: "vote-ignored-leader-heard", electionSplit: "election-split", deposedByMajority: "leader-hears-no-majority",
+	deposedByTerm: "leader-meets-newer-term", deposedByDisk: "leader-with-stalled-disk", transferDone: "transfer-done",
+	transferGivenUp: "transfer-given-up", leaderRemoved: "leader-removed", logCut: "log-cut", configurationCut: "configuration-truncated",
+	messageCut: "message-cut", messageTwice: "message-twice", messageOvertook: "message-overtook", messageHeld: "message-held-by-clog",
+	messageToAnotherLife: "message-to-another-life", snapshotTaken: "snapshot-taken", snapshotFailed: "snapshot-failed",
+	snapshotSent: "snapshot-sent", snapshotInstalled: "snapshot-installed", snapshotLost: "snapshot-lost-and-sent-again",
+	snapshotLate: "snapshot-of-no-use", snapshotOfDeposed: "leader-deposed-during-install",
+	crashedAtCall: "crash-at-a-file-system-call", crashedInRecovery: "crash-in-recovery", crashedInSave: "crash-during-a-save",
+	tornCut: "torn-record-cut", mended: "log-mended-after-snapshot", fileRotated: "log-file-followed-by-another", prefixDropped: "log-files-dropped",
+	diskFull: "disk-full", syncFailed: "fsync-failed", corruptionRefused: "corruption-refused", wipedRejoined: "wiped-member-rejoined",
+	learnerPromoted: "learner-promoted", voterRemoved: "voter-removed", removedCampaigns: "removed-member-campaigns",
+	changePending: "change-refused-one-is-pending", clusterJoined: "cluster-joined", writeUnknownDone: "unknown-write-was-done",
+	writeUnknownNot: "unknown-write-was-not-done", writeFailedSure: "write-failed-for-certain", sessionRepeated: "session-answered-a-retry",
+	conditionFailed: "condition-failed", readAtFollower: "read-at-a-follower", readGivenUp: "read-given-up", overloaded: "overloaded",
+	memberPaused: "member-paused", clockJumped: "clock-jumped", stoppedOrderly: "stopped-in-order", healedDeaf: "healed-beside-a-deaf-member",
+	healedBehindSnapshot: "healed-by-a-snapshot",
+}
+
+func (m Mark) String() string { return markNames[m] }
+
+// Marks is a set of them.
+type Marks uint64
+
+// Has reports whether the mark is in the set.
+func (s Marks) Has(m Mark) bool { return s&(1<<m) != 0 }
+
+// Count is the number of marks in the set.
+func (s Marks) Count() int { return bits.OnesCount64(uint64(s)) }
+
+// AllMarks lists every mark.
+func AllMarks() []Mark {
+	all := make([]Mark, markCount)
+	for i := range all {
+		all[i] = Mark(i)
+	}
+	return all
+}
+
+func (w *world) mark(m Mark) { w.marks |= 1 << m }
+
+// sentenceMarks are read from the words that the members themselves say.
+var sentenceMarks = []struct {
+	words string
+	mark  Mark
+}{
+	{"would not vote for", preVoteRefused}, {"a vote: its log is behind", voteRefusedLog}, {"a vote: already voted", voteRefusedVoted},
+	{"ignore ", voteIgnored}, {"hear no majority", deposedByMajority}, {"disk that finishes nothing", deposedByDisk},
+	{"keep leadership", transferGivenUp}, {"am removed", leaderRemoved}, {"cut entries", logCut}, {" again", configurationCut},
+	{"have a snapshot", snapshotTaken}, {"send the snapshot", snapshotLost}, {"restart the log after", snapshotInstalled},
+}
+
+// heard reads a sentence that a member said.
+func (w *world) heard(sentence string) {
+	for i := range sentenceMarks {
+		s := &sentenceMarks[i]
+		if !w.marks.Has(s.mark) && strings.Contains(sentence, s.words) {
+			if s.mark == configurationCut && !strings.HasSuffix(sentence, " again") {
+				continue
+			}
+			w.mark(s.mark)
+		}
+	}
+	w.tell("%s", sentence)
+}

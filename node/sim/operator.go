@@ -1,0 +1,207 @@
+package sim
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"raftlab/node/internal/driver"
+	"raftlab/raft"
+)
+
+// operator adds and removes members, as a person or a script would: one request at a time, asked again until it is
+// done. It never takes so many disks away that what was acknowledged could be lost, and never leaves so few that no
+// majority could be healed: what fails in a run is then a bug, and not the operator's doing.
+type operator struct {
+	jobs    []job
+	waiting bool // for the answer to a request
+	removed map[raft.ID]bool
+	until   time.Duration // of the request
+
+	committed   raft.Configuration // the last that anybody was seen to commit
+	committedAt raft.Index
+}
+
+// job is one change that is to be made.
+type job struct {
+	change raft.Change
+	tries  int
+	rejoin bool // of a member that was wiped
+}
+
+const (
+	operatorEvery   = 40 * time.Millisecond
+	operatorPatient = time.Second
+	jobTriesMax     = 400
+)
+
+// operate asks whoever seems to lead for the next change.
+func (w *world) operate() {
+	if w.healing {
+		return
+	}
+	w.later(operatorEvery, w.operate)
+	o := &w.operator
+	if o.waiting && w.now < o.until || len(o.jobs) == 0 {
+		return
+	}
+	j := &o.jobs[0]
+	if j.tries++; j.tries > jobTriesMax {
+		o.jobs = o.jobs[1:]
+		return
+	}
+	leader := w.leader()
+	if leader == nil || leader.paused {
+		return
+	}
+	if j.change.Type == raft.Remove && !w.mayRemove(j.change.Member.ID) {
+		o.jobs = append(o.jobs[1:], *j) // later, perhaps
+		return
+	}
+	o.waiting, o.until = true, w.now+operatorPatient
+	asked := *j
+	leader.inbox.Other = append(leader.inbox.Other, func(d *driver.Driver) {
+		d.Change(asked.change, func(_ driver.Applied, err error) { w.changed(asked, err) })
+	})
+	w.rouse(leader)
+}
+
+// changed takes the answer to a request. It may be late.
+func (w *world) changed(j job, err error) {
+	o := &w.operator
+	o.waiting = false
+	done := err == nil
+	switch {
+	case errors.Is(err, raft.ErrChangePending):
+		w.mark(changePending)
+	case errors.Is(err, raft.ErrUnknownMember) && j.change.Type == raft.Remove,
+		errors.Is(err, raft.ErrRemoved), errors.Is(err, raft.ErrLastVoter):
+		done = true
+	case errors.Is(err, raft.ErrMemberExists):
+		// Ours, or the one that had the address before and is not removed yet.
+		if leader := w.leader(); leader != nil {
+			_, done = leader.members.Find(j.change.Member.ID)
+		}
+	}
+	w.tell("operator: %v %v: %v", j.change.Type, j.change.Member.ID, err)
+	if !done {
+		return
+	}
+	if err == nil && j.change.Type == raft.Remove {
+		w.mark(voterRemoved)
+		if o.removed == nil {
+			o.removed = map[raft.ID]bool{}
+		}
+		o.removed[j.change.Member.ID] = true
+	}
+	if err == nil && j.change.Type == raft.AddLearner && j.rejoin {
+		w.mark(wipedRejoined)
+	}
+	o.jobs = slices.DeleteFunc(o.jobs, func(other job) bool { return other.change == j.change })
+}
+
+func (w *world) wish(t raft.ChangeType, m raft.Member, rejoin bool) {
+	for _, j := range w.operator.jobs {
+		if j.change.Type == t && j.change.Member.ID == m.ID {
+			return
+		}
+	}
+	w.operator.jobs = append(w.operator.jobs, job{change: raft.Change{Type: t, Member: m}, rejoin: rejoin})
+}
+
+// leader is the member that leads in the greatest term, as far as members know.
+func (w *world) leader() (leader *member) {
+	for _, m := range w.members {
+		if m.up && m.role == raft.Leader && (leader == nil || m.term > leader.term) {
+			leader = m
+		}
+	}
+	return leader
+}
+
+// configurations are those that may decide the next election: the last one that is committed, and any in force anywhere
+// that may follow it. An older one decides nothing any more: a majority of the last one knows better.
+func (w *world) configurations() []raft.Configuration {
+	all := []raft.Configuration{w.operator.committed}
+	for _, m := range w.members {
+		if m.since <= w.operator.committedAt || m.lost || len(m.members.Members) == 0 {
+			continue
+		}
+		if !slices.ContainsFunc(all, func(c raft.Configuration) bool { return slices.Equal(c.Members, m.members.Members) }) {
+			all = append(all, m.members)
+		}
+	}
+	return all
+}
+
+// whole reports whether the member with the id has all its data: it is the one that lives at its address now, and its
+// disk is not damaged.
+func (w *world) whole(id raft.ID) bool {
+	m := w.byID[id]
+	return m.id == id && !m.lost
+}
+
+// quorumOf reports whether the voters that is says yes to are a majority of every configuration in force.
+func (w *world) quorumOf(is func(raft.ID) bool) bool {
+	for _, c := range w.configurations() {
+		n := 0
+		for _, m := range c.Members {
+			if !m.Learner && is(m.ID) {
+				n++
+			}
+		}
+		if n < c.Quorum() {
+			return false
+		}
+	}
+	return true
+}
+
+// mayLose reports whether a disk may be taken away: without it, a majority of every configuration in force must have
+// all that anybody has committed on disks that are whole. Then what was acknowledged survives like any loss of a
+// minority.
+func (w *world) mayLose(m *member) bool {
+	committed := w.watch.Committed()
+	return w.quorumOf(func(id raft.ID) bool {
+		other := w.byID[id]
+		return id != m.id && w.whole(id) && other.up && other.raft().StableIndex() >= committed
+	})
+}
+
+// mayRemove reports whether a majority could be healed without the member.
+func (w *world) mayRemove(id raft.ID) bool {
+	for _, c := range w.configurations() {
+		voters, whole := 0, 0
+		for _, m := range c.Members {
+			if m.Learner || m.ID == id {
+				continue
+			}
+			voters++
+			if w.whole(m.ID) {
+				whole++
+			}
+		}
+		if voters > 0 && whole < voters/2+1 {
+			return false
+		}
+	}
+	return true
+}
+
+// replace gives a member an empty disk under a new id, has the old id removed, and asks for the new one to be added.
+func (w *world) replace(m *member) {
+	old := m.id
+	_, member := m.members.Find(old)
+	known := member || w.inForce(old)
+	w.newDisk(m)
+	w.tell("%v is wiped, and is %v from now on", old, m.id)
+	w.act(m, func() { w.start(m) })
+	if known {
+		w.wish(raft.Remove, raft.Member{ID: old}, false)
+	}
+	w.wish(raft.AddLearner, raft.Member{ID: m.id, Address: m.address}, true)
+}
+
+func (w *world) inForce(id raft.ID) bool {
+	return slices.ContainsFunc(w.configurations(), func(c raft.Configuration) bool { _, ok := c.Find(id); return ok })
+}

@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Seed reads a seed: a number, or any other word, of which a git hash is one.
+func Seed(word string) (uint64, error) {
+	if word == "" {
+		return 0, fmt.Errorf("sim: a seed must be a number or a word, such as a git hash")
+	}
+	if n, err := strconv.ParseUint(word, 10, 64); err == nil {
+		return n, nil
+	}
+	h := uint64(14695981039346656037) // FNV-1a
+	for _, c := range []byte(word) {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return h, nil
+}
+
+// Draw makes the plan of a seed. Each seed has its own sizes, and its own few kinds of fault at its own rates: a swarm of
+// narrow runs reaches more than one run with everything at once (Groce et al., "Swarm Testing", ISSTA 2012).
+func Draw(seed uint64) Plan {
+	d := draw{rand.New(rand.NewPCG(seed, 0))}
+	p := Plan{
+		Seed: seed, Members: pick(d, 1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7), Clients: 1 + d.IntN(8), Keys: 1 + d.IntN(4),
+		Ops: 50 + d.IntN(400), Value: pick(d, 16, 16, 60, 300, 2000), Until: d.between(2*time.Second, 12*time.Second),
+		Tick: 10 * time.Millisecond, Heartbeat: pick(d, 1, 2, 5), Tail: pick(d, 1, 5, 20, 200), AppendBytes: pick(d, 64, 500, 4000, 1<<20),
+		Inflight: pick(d, 1, 2, 8, 256), InflightBytes: pick(d, 1000, 16<<20), Uncommitted: pick(d, 2000, 20000, 64<<20),
+		Snapshot: pick(d, 0, 10, 30, 100), Segment: pick(d, 4096, 16384, 65536), Chunk: 4096,
+		LatencyMin: d.between(50*time.Microsecond, time.Millisecond), Loop: pick(d, 0, 20*time.Microsecond, 500*time.Microsecond),
+		Ordered: d.IntN(3) == 0, SyncMin: d.between(20*time.Microsecond, time.Millisecond),
+		Think: d.between(0, 40*time.Millisecond), Patience: d.between(200*time.Millisecond, 2*time.Second),
+		Sessions: pick(d, 0, 0.3, 1),
+	}
+	p.Election = p.Heartbeat * pick(d, 4, 10)
+	p.LatencyMax = p.LatencyMin + d.between(0, pick(d, time.Millisecond, 10*time.Millisecond))
+	p.SyncMax = p.SyncMin + d.between(0, pick(d, time.Millisecond, 20*time.Millisecond))
+	if d.IntN(2) == 0 {
+		p.Loss = pick(d, 0.01, 0.05, 0.2)
+	}
+	if d.IntN(2) == 0 {
+		p.Duplicate = pick(d, 0.01, 0.1)
+	}
+	if d.IntN(2) == 0 {
+		p.Late, p.LateMax = pick(d, 0.01, 0.1), d.between(10*time.Millisecond, time.Second)
+	}
+	p.Faults = d.faults(&p)
+	return p
+}
+
+// draw is the stream of chance that makes plans.
+type draw struct{ *rand.Rand }
+
+func pick[T any](d draw, from ...T) T { return from[d.IntN(len(from))] }
+
+func (d draw) between(least, most time.Duration) time.Duration {
+	return (least + time.Duration(d.Int64N(int64(most-least)+1))).Round(time.Microsecond)
+}
+
+// faults draws the kinds that this seed knows, and when they happen.
+func (d draw) faults(p *Plan) []Fault {
+	var kinds []FaultKind
+	for k := range faultKinds {
+		if d.IntN(3) == 0 {
+			kinds = append(kinds, k)
+		}
+	}
+	if len(kinds) == 0 {
+		return nil
+	}
+	var faults []Fault
+	for range d.IntN(pick(d, 4, 12, 40)) {
+		f := Fault{At: d.between(100*time.Millisecond, p.Until), Kind: pick(d, kinds...), For: d.between(time.Millisecond, pick(d, 100*time.Millisecond, time.Second, 4*time.Second))}
+		if d.IntN(3) > 0 {
+			f.Who = 1 + d.IntN(p.Members+1)
+		}
+		switch f.Kind {
+		case Split, OneWay, Bridge:
+			f.N = d.Uint64N(1<<p.Members-1) + 1
+		case Clog, Transfer:
+			f.N = d.Uint64N(uint64(p.Members + 1))
+		case Lossy:
+			f.N = d.Uint64N(90) + 5
+		case CrashCall:
+			f.N = d.Uint64N(pick(d, uint64(5), 60))
+		case Drift:
+			f.N = pick(d, uint64(30), 70, 150, 300)
+		case Jump:
+			f.N = d.Uint64N(60) + 1
+		case SlowSync:
+			f.N = d.Uint64N(200) + 1
+		}
+		faults = append(faults, f)
+	}
+	slices.SortStableFunc(faults, func(a, b Fault) int { return int(a.At - b.At) })
+	return faults
+}
