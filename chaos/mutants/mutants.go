@@ -2,7 +2,7 @@
 // small patch. A patch is applied to a copy, never to the source that ships, and a lab that does not convict
 // the result has a hole.
 //
-// A mutant is one file, ID.patch: header lines (breaks, seen), a paragraph that says what the code does wrong
+// A mutant is one file, ID.patch: header lines (kind, breaks, seen), a paragraph that says what the code does wrong
 // and which schedule shows it, and a unified diff against the module.
 package mutants
 
@@ -15,7 +15,9 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -25,9 +27,22 @@ var files embed.FS
 // ErrMutant is returned for an id that no mutant has.
 var ErrMutant = errors.New("mutants: mutant")
 
+// Kind says what it takes to show a mutant.
+type Kind string
+
+const (
+	Core     Kind = "C" // an order of messages, of clients, or nothing at all
+	Disk     Kind = "D" // a disk that loses, tears or refuses
+	Paused   Kind = "P" // a process that is stopped, killed or wiped
+	Liveness Kind = "L" // time: something never happens
+	Checker  Kind = "K" // it is in a checker of the lab, which then judges wrongly
+	Trap     Kind = "T" // it is no bug, and must not be found
+)
+
 // Mutant is one planted bug.
 type Mutant struct {
 	ID     string
+	Kind   Kind
 	Breaks string // the property: LIN, ES, LC, ...
 	Seen   string // where it was seen in the wild
 	Story  string // what is wrong, which schedule shows it, what breaks
@@ -81,15 +96,20 @@ func parse(id, text string) (Mutant, error) {
 	for line := range strings.Lines(meta) {
 		field, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		switch field {
+		case "kind":
+			m.Kind = Kind(value)
 		case "breaks":
 			m.Breaks = value
 		case "seen":
 			m.Seen = value
 		default:
-			return m, fmt.Errorf("header %q is none of breaks, seen", field)
+			return m, fmt.Errorf("header %q is none of kind, breaks, seen", field)
 		}
 	}
 	m.Story = strings.TrimSpace(story)
+	if !strings.Contains("CDPLKT", string(m.Kind)) || len(m.Kind) != 1 {
+		return m, fmt.Errorf("kind %q is none of C, D, P, L, K, T", m.Kind)
+	}
 	if m.Breaks == "" || m.Seen == "" || m.Story == "" {
 		return m, errors.New("it must say what it breaks, where it was seen, and its story")
 	}
@@ -110,32 +130,60 @@ func (m Mutant) build(ctx context.Context, root, out, pkg string) error {
 		return err
 	}
 	defer os.RemoveAll(copies)
-	replaced := make(map[string]string)
-	for i, file := range m.Patch {
-		original := filepath.Join(root, filepath.FromSlash(file.Path))
-		text, err := os.ReadFile(original)
-		if err != nil {
-			return fmt.Errorf("mutants: %s: %w", m.ID, err)
-		}
-		changed, err := file.Apply(string(text))
-		if err != nil {
-			return fmt.Errorf("mutants: %s: %w", m.ID, err)
-		}
-		patched := filepath.Join(copies, fmt.Sprintf("%d.go", i))
-		if err := os.WriteFile(patched, []byte(changed), 0o600); err != nil {
-			return err
-		}
-		replaced[original] = patched
-	}
-	overlay := filepath.Join(copies, "overlay.json")
-	raw, err := json.Marshal(map[string]any{"Replace": replaced})
+	overlay, err := m.Overlay(root, copies)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(overlay, raw, 0o600); err != nil {
-		return err
-	}
 	return GoBuild(ctx, root, out, pkg, "-overlay", overlay)
+}
+
+// Overlay writes the patched copies into a directory, and beside them the file that go build and go test take as
+// -overlay.
+func (m Mutant) Overlay(root, dir string) (string, error) {
+	changed, err := m.Apply(root)
+	if err != nil {
+		return "", err
+	}
+	replaced := make(map[string]string)
+	for i, file := range m.Patch {
+		patched := filepath.Join(dir, fmt.Sprintf("%d.go", i))
+		if err := os.WriteFile(patched, []byte(changed[file.Path]), 0o600); err != nil {
+			return "", err
+		}
+		replaced[filepath.Join(root, filepath.FromSlash(file.Path))] = patched
+	}
+	raw, err := json.Marshal(map[string]any{"Replace": replaced})
+	if err != nil {
+		return "", err
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	return overlay, os.WriteFile(overlay, raw, 0o600)
+}
+
+// Apply returns the text of each patched file, by its path below root.
+func (m Mutant) Apply(root string) (map[string]string, error) {
+	changed := make(map[string]string)
+	for _, file := range m.Patch {
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file.Path)))
+		if err != nil {
+			return nil, fmt.Errorf("mutants: %s: %w", m.ID, err)
+		}
+		if changed[file.Path], err = file.Apply(string(text)); err != nil {
+			return nil, fmt.Errorf("mutants: %s: %w", m.ID, err)
+		}
+	}
+	return changed, nil
+}
+
+// Packages are the directories that the patch touches, as go build names them from the module's root.
+func (m Mutant) Packages() []string {
+	var all []string
+	for _, file := range m.Patch {
+		if pkg := "./" + path.Dir(file.Path); !slices.Contains(all, pkg) {
+			all = append(all, pkg)
+		}
+	}
+	return all
 }
 
 // GoBuild compiles one package of the module at root as a static binary, so that it runs in an empty image.
