@@ -26,8 +26,11 @@ type Experiment struct {
 	// AtLeader is how many of the clients ask the leader, see Load: default none.
 	AtLeader int
 	WarmUp   time.Duration // default 2 s
-	// Patience is how long the healed cluster may take to converge, and then to answer the final reads: 30 s.
+	// Patience is how long the healed cluster may take to converge, if Bounds do not say it, and then to answer the final
+	// reads: 30 s.
 	Patience time.Duration
+	// Bounds are how long it may keep clients waiting before that is a FAIL.
+	Bounds Bounds
 
 	// Leftovers names what a closed cluster has left behind in this world, and removes it if it can: the method
 	// Leftovers of process.Cluster and of docker.Cluster. Without it nobody has looked, and the run is UNKNOWN.
@@ -55,6 +58,7 @@ type Result struct {
 	Served       Served
 	Observed     harness.Observed
 	Keys         int
+	Waited       Waited
 	Took         time.Duration
 	Gaps         []harness.Interval // in which nobody led a majority, in order and apart
 	Leaderless   time.Duration      // how long they are together
@@ -115,6 +119,9 @@ func (x *Experiment) defaults() {
 	}
 	if x.Patience == 0 {
 		x.Patience = 30 * time.Second
+	}
+	if x.Bounds.Converge == 0 {
+		x.Bounds.Converge = x.Patience
 	}
 	if x.Say == nil {
 		x.Say = func(string) {}
@@ -190,11 +197,13 @@ func (p *progress) settle(ctx context.Context) {
 }
 
 func (p *progress) converge(ctx context.Context) Check {
-	c := Check{Name: "converged", Looked: "applied index and state hash of " + Counted(len(p.Cluster.Places()), "member")}
+	c := Check{Name: convergedCheck, Looked: "applied index and state hash of " + Counted(len(p.Cluster.Places()), "member")}
 	began := time.Now()
-	limited, cancel := context.WithTimeout(ctx, p.Patience)
+	bound := p.Bounds.of(len(p.Cluster.Places())).Converge
+	limited, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	statuses, err := harness.AwaitConverged(limited, p.Cluster, p.System)
+	p.result.Waited.Converge = time.Since(began)
 	switch {
 	case err == nil:
 		status := statuses[p.Cluster.Places()[0].Name]
@@ -206,14 +215,14 @@ func (p *progress) converge(ctx context.Context) Check {
 	case errors.Is(err, harness.ErrUnsupported):
 		c.Verdict, c.Reason = Unknown, "nobody can compare the members: "+text(err)
 	default:
-		c.Verdict, c.Reason = Fail, fmt.Sprintf("not within %v after everything was healed: %s", p.Patience, text(err))
+		c.Verdict, c.Reason = Fail, fmt.Sprintf("not within %v after everything was healed: %s", bound, text(err))
 	}
 	return c
 }
 
 func (p *progress) readAll(ctx context.Context) Check {
 	keys := p.workload.Keys()
-	c := Check{Name: "final reads", Looked: fmt.Sprintf("%s on each of %s", Counted(len(keys), "key"), Counted(len(p.Cluster.Places()), "member"))}
+	c := Check{Name: finalReadsCheck, Looked: fmt.Sprintf("%s on each of %s", Counted(len(keys), "key"), Counted(len(p.Cluster.Places()), "member"))}
 	limited, cancel := context.WithTimeout(ctx, p.Patience)
 	defer cancel()
 	_, err := harness.ReadAll(limited, p.Cluster, p.System, p.recorder, keys, p.Clients, operationMax)

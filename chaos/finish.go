@@ -104,6 +104,10 @@ func (p *progress) judge(ctx context.Context, logs, recorded error) {
 	p.add(guarded("not vacuous", func() Check {
 		return notVacuous(harness.Kinds(p.System), len(p.Schedule.Events), r.Windows, history.Operations, r.Observed.Elections)
 	}))
+	p.add(guarded(aliveCheck, func() (c Check) {
+		c, r.Waited = alive(p.Bounds.of(len(members(p.Cluster))), *r, p.roaming(), history.Operations)
+		return c
+	}))
 	verdicts := make([]Verdict, len(r.Checks))
 	for i, c := range r.Checks {
 		verdicts[i] = c.Verdict

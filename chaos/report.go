@@ -44,6 +44,8 @@ type summary struct {
 	Unit       string             `json:"dropped_unit,omitempty"` // what this world counts where it cuts a link
 	Leaderless time.Duration      `json:"without_leader_ns"`
 	Gaps       []harness.Interval `json:"leaderless,omitempty"`
+	Failure    string             `json:"failure,omitempty"` // safety or liveness
+	Waited     Waited             `json:"waited"`
 	About
 
 	Counts  linearizability.Counts `json:"operations"`
@@ -66,6 +68,7 @@ func (x Experiment) WriteReport(r Result, about About) error {
 		Started: time.Now().Add(-r.Took).UTC().Truncate(time.Second), System: x.System.Name(),
 		Schedule: strings.Split(strings.TrimSpace(x.Schedule.String()), "\n"),
 		Took:     r.Took, Served: r.Served, Elections: len(r.Observed.Elections), Dropped: r.Dropped(),
+		Failure: r.Failure(), Waited: r.Waited,
 		Leaderless: r.Leaderless, Gaps: r.Gaps, Unit: r.Unit, About: about, Claims: r.Claims, Counts: r.Counts,
 		Addresses: map[string]string{},
 	}
@@ -111,6 +114,8 @@ func (r Result) Reason() string {
 		why = append([]string{"interrupted before the end"}, why...)
 	}
 	switch {
+	case len(why) > 0 && r.Failure() == "liveness":
+		return "of liveness, nothing was lost: " + strings.Join(why, " · ")
 	case len(why) > 0:
 		return strings.Join(why, " · ")
 	case r.Verdict == Pass:

@@ -136,10 +136,13 @@ type worker struct {
 	clients map[string]Client // of each member that it has asked
 }
 
+// Roams says whether a client of a load goes to the next member when its own does not answer.
+func Roams(client int) bool { return client%2 == 1 }
+
 func newWorker(l *Load, id int) (*worker, error) {
 	members := Names(l.cluster)
 	w := &worker{
-		load: l, id: id, at: members[id/2%len(members)], roams: id%2 == 1, aimed: id < l.config.Aimed,
+		load: l, id: id, at: members[id/2%len(members)], roams: Roams(id), aimed: id < l.config.Aimed,
 		rand:    rand.New(rand.NewPCG(l.config.Seed, uint64(id))),
 		clients: map[string]Client{},
 	}

@@ -50,7 +50,7 @@ func (r Run) JUnit(w io.Writer) error {
 	}
 	checks, explained := r.Checks, false
 	for _, c := range checks {
-		explained = explained || c.Verdict != pass
+		explained = explained || !c.fine()
 	}
 	if r.Verdict != pass && !explained {
 		checks = append([]Check{{Name: "run", Verdict: r.Verdict, Reason: r.Reason}}, checks...)
@@ -60,6 +60,9 @@ func (r Run) JUnit(w io.Writer) error {
 		p := &problem{Message: c.Reason, Text: "run again: " + r.Again}
 		switch c.Verdict {
 		case pass:
+		case nothing:
+			test.Skipped = p
+			s.Skipped++
 		case fail:
 			test.Failure = p
 			s.Failures++
@@ -98,7 +101,7 @@ func (r Run) Annotations() []string {
 	title := fmt.Sprintf("%s: %s seed %d", r.Verdict, r.Scenario, r.Seed)
 	var lines []string
 	for _, c := range r.Checks {
-		if c.Verdict != pass {
+		if !c.fine() {
 			lines = append(lines, annotation(title, c.Name+": "+c.Reason))
 		}
 	}

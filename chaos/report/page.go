@@ -243,8 +243,11 @@ func (r Run) template() *template.Template {
 		"lower": strings.ToLower, "mark": mark, "millis": millis, "node": r.node,
 		"join": func(words []string) string { return strings.Join(words, " ") },
 		"word": func(verdict string) string {
-			if verdict == pass {
+			switch verdict {
+			case pass:
 				return "ok"
+			case nothing:
+				return "nothing to look at"
 			}
 			return verdict
 		},
@@ -272,6 +275,8 @@ func mark(verdict string) string {
 		return "✓"
 	case fail:
 		return "✕"
+	case nothing:
+		return "–"
 	}
 	return "?"
 }

@@ -16,7 +16,11 @@ const (
 	fail        = "FAIL"
 	unknown     = "UNKNOWN"
 	environment = "ENVIRONMENT"
+	nothing     = "NOTHING" // of a check that had nothing to look at, which weighs nothing
 )
+
+// fine: the check says nothing against the run.
+func (c Check) fine() bool { return c.Verdict == pass || c.Verdict == nothing }
 
 // Run is what a run directory says.
 type Run struct {

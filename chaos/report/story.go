@@ -54,7 +54,7 @@ func (r Run) Story() Story {
 	}
 	told := r.told()
 	for _, c := range r.Checks {
-		if c.Verdict != pass && c.Reason != "" && c.Name != told {
+		if !c.fine() && c.Reason != "" && c.Name != told {
 			s.Facts = append(s.Facts, Fact{Label: c.Name, Text: sentenced(c.Reason)})
 		}
 	}

@@ -75,7 +75,7 @@ func plain(err error) error {
 	if !errors.As(err, &invalid) {
 		return err
 	}
-	want, known := map[string]string{"int": "a whole number", "float64": "a number", "bool": "true or false"}[invalid.GetFlag().Value.Type()]
+	want, known := map[string]string{"int": "a whole number", "float64": "a number", "bool": "true or false", "duration": "a time such as 10s"}[invalid.GetFlag().Value.Type()]
 	if !known {
 		return err
 	}

@@ -124,6 +124,8 @@ func TestBadInputIsOneClearSentenceAndTheRightExitCode(t *testing.T) {
 		{"run --backend process --out /proc/runs", nil, chaos.ExitEnvironment, "run directory"},
 		{"run --backend process --binary /bin/false", nil, chaos.ExitEnvironment, "n1 ended with code 1"},
 		{"run --mutant local-read --backend process", nil, chaos.ExitEnvironment, "not inside the source of raftlab"},
+		{"run --leader-within soon", nil, chaos.ExitUsage, `--leader-within "soon" is not a time such as 10s`},
+		{"run --served-within -1s", nil, chaos.ExitUsage, "--served-within -1s must not be negative"},
 		{"run --system etdc", nil, chaos.ExitUsage, `--system "etdc" is not known; use one of raftkv, etcd, etcd-serializable, pyraft`},
 		{"run --system etcd --mutant local-read", nil, chaos.ExitUsage, "--mutant local-read is a bug of raftd, not of etcd"},
 		{"run --system pyraft --backend process", nil, chaos.ExitUsage, "--system pyraft wants --image or --binary"},

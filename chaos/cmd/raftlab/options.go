@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -30,7 +31,7 @@ func (o *options) take(flags *pflag.FlagSet) error {
 	flags.Visit(func(f *pflag.Flag) { // in the order of their names
 		given[f.Name] = true
 		switch f.Name {
-		case "system", "image", "binary", "out":
+		case "system", "image", "binary", "out", "leader-within", "served-within", "converge-within":
 			o.given = append(o.given, "--"+f.Name, f.Value.String())
 		}
 	})
@@ -98,6 +99,11 @@ func (o *options) validate(both bool) error {
 	} {
 		if bound.value < bound.lo || bound.value > bound.hi {
 			return usage("--%s %d must be from %d to %d", bound.flag, bound.value, bound.lo, bound.hi)
+		}
+	}
+	for flag, bound := range map[string]time.Duration{"leader-within": o.bounds.Leader, "served-within": o.bounds.Client, "converge-within": o.bounds.Converge} {
+		if bound < 0 {
+			return usage("--%s %v must not be negative", flag, bound)
 		}
 	}
 	if !(o.rate > 0 && o.rate <= 100_000) {

@@ -36,6 +36,7 @@ type options struct {
 	image        string
 	binary       string
 	mutant       string
+	bounds       chaos.Bounds
 	out          string
 	dryRun       bool
 
@@ -107,6 +108,9 @@ none there, it builds one.`,
 	f.StringVar(&o.system, "system", stores[0].name, "what is tested: "+strings.Join(storeNames(), ", "))
 	f.StringVar(&o.image, "image", "", "image of a member, for docker (default "+defaultImage+", or that of the system)")
 	f.StringVar(&o.binary, "binary", "", "program of a member, for process")
+	f.DurationVar(&o.bounds.Leader, "leader-within", 0, "FAIL where a majority was left and nobody led it for longer (default 10s)")
+	f.DurationVar(&o.bounds.Client, "served-within", 0, "FAIL where a majority was left and a client that asks every member was not served for longer (default: that, and 2s for each member)")
+	f.DurationVar(&o.bounds.Converge, "converge-within", 0, "FAIL where members do not agree within that time after everything was healed (default 30s)")
 	f.StringVar(&o.mutant, "mutant", "", "plant a bug of the museum (raftlab list); the run should then FAIL")
 	f.StringVar(&o.out, "out", "runs", "directory in which the run directory is made")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the schedule and stop")
@@ -132,7 +136,7 @@ func (o *options) run(stdout io.Writer) error {
 		chaos.Counted(o.nodes, "node"), chaos.Counted(o.clients, "client"), chaos.Counted(o.keys, "key"), o.backend, o.tells(), dir.Dir())
 	x := chaos.Experiment{
 		Scenario: o.scenario, Schedule: o.schedule, System: member.system, Dir: dir,
-		Clients: o.clients, Keys: o.keys, Rate: o.rate, AtLeader: o.atLeader,
+		Clients: o.clients, Keys: o.keys, Rate: o.rate, AtLeader: o.atLeader, Bounds: o.bounds,
 		Say: func(line string) { fmt.Fprintln(stdout, line) },
 	}
 	began := time.Now()
