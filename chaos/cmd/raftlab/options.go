@@ -31,7 +31,9 @@ func (o *options) take(flags *pflag.FlagSet) error {
 	flags.Visit(func(f *pflag.Flag) { // in the order of their names
 		given[f.Name] = true
 		switch f.Name {
-		case "system", "image", "binary", "out", "leader-within", "served-within", "converge-within":
+		case "system":
+			o.given = append(o.given, "--system", o.system)
+		case "image", "binary", "out", "leader-within", "served-within", "converge-within":
 			o.given = append(o.given, "--"+f.Name, f.Value.String())
 		}
 	})

@@ -44,6 +44,7 @@ type options struct {
 	tested   map[string]string // what the members run: see chaos.About
 	schedule chaos.Schedule
 	planted  *mutants.Mutant
+	dir      string // of the run, once there is one
 	store    store
 }
 
@@ -57,20 +58,17 @@ const (
 func runCommand(stdout io.Writer) *cobra.Command {
 	var o options
 	c := &cobra.Command{
-		Use:   "run [SCENARIO]",
-		Short: "Run a scenario: warm up, break, heal, converge, read everything, judge",
+		Use:   "run [SCENARIO...]",
+		Short: "Run a scenario, or several: warm up, break, heal, converge, read everything, judge",
 		Long: `Starts a cluster, lets clients use it, breaks it as the scenario says, heals it, waits until all members
 agree, reads every key on every member and judges the history. The seed fixes faults, targets and workload, not
 timing. Everything that was seen is in the run directory.
 
+Several scenarios, or several systems (--system raftkv,etcd), run one after the other with the same seed and end with a
+table; the worst verdict is the exit code's.
+
 Without --binary the process backend runs the raftd beside this program; inside the source of raftlab and with
 none there, it builds one.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usage("run takes one scenario, not %d: %s", len(args), strings.Join(args, " "))
-			}
-			return nil
-		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			var known []string
 			for _, s := range chaos.Scenarios {
@@ -79,6 +77,13 @@ none there, it builds one.`,
 			return known, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			runs, err := o.each(args)
+			if err != nil {
+				return err
+			}
+			if len(runs) > 1 {
+				return severally(stdout, c.Flags(), runs)
+			}
 			o.scenario = "default"
 			if len(args) == 1 {
 				o.scenario = args[0]
@@ -105,7 +110,7 @@ none there, it builds one.`,
 	f.Float64Var(&o.rate, "rate", chaos.DefaultLoad.Rate, "operations per second, all clients together")
 	f.IntVar(&o.atLeader, "at-leader", 0, "clients of these that ask the leader, and go on asking it while it is hit")
 	f.StringVar(&o.backend, "backend", "auto", "auto, docker or process")
-	f.StringVar(&o.system, "system", stores[0].name, "what is tested: "+strings.Join(storeNames(), ", "))
+	f.StringVar(&o.system, "system", stores[0].name, "what is tested, several with commas: "+strings.Join(storeNames(), ", "))
 	f.StringVar(&o.image, "image", "", "image of a member, for docker (default "+defaultImage+", or that of the system)")
 	f.StringVar(&o.binary, "binary", "", "program of a member, for process")
 	f.DurationVar(&o.bounds.Leader, "leader-within", 0, "FAIL where a majority was left and nobody led it for longer (default 10s)")
@@ -132,6 +137,7 @@ func (o *options) run(stdout io.Writer) error {
 	if err != nil {
 		return environment("%w", err)
 	}
+	o.dir = dir.Dir()
 	fmt.Fprintf(stdout, "run   %s  seed=%d  %s  %s  %s  %s%s  → %s\n", o.scenario, o.schedule.Seed,
 		chaos.Counted(o.nodes, "node"), chaos.Counted(o.clients, "client"), chaos.Counted(o.keys, "key"), o.backend, o.tells(), dir.Dir())
 	x := chaos.Experiment{
