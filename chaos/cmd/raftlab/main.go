@@ -1,7 +1,9 @@
 // Command raftlab breaks clusters on purpose and judges, with evidence, what their clients saw.
 //
-//	raftlab run [SCENARIO]     one run: exit code 0 PASS, 1 FAIL, 2 UNKNOWN, 3 the environment
+//	raftlab run [SCENARIO...]  runs, and a table of several: exit code 0 PASS, 1 FAIL, 2 UNKNOWN, 3 the environment
 //	raftlab report [RUN]       makes the report of a run again, from its directory
+//	raftlab check [RUN]        judges its history again
+//	raftlab export [RUN] --edn writes it for Jepsen's checkers
 //	raftlab list               scenarios and mutants
 //	raftlab doctor             what this machine can run, and how to mend what it cannot
 //	raftlab sim                the whole node in virtual time, over networks, disks and clocks that fail
@@ -92,7 +94,7 @@ func command(stdout io.Writer) *cobra.Command {
 		// Before every command.
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return notEmpty(c.Flags()) },
 		RunE: func(c *cobra.Command, _ []string) error {
-			return usage("say what to do: run, report, list, doctor, clean or version (raftlab --help explains)")
+			return usage("say what to do: run, report, check, export, list, doctor, clean or version (raftlab --help explains)")
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
@@ -100,6 +102,6 @@ func command(stdout io.Writer) *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plain(err) })
 	root.AddCommand(runCommand(stdout), listCommand(stdout), doctorCommand(stdout), cleanCommand(stdout), reportCommand(stdout), versionCommand(stdout))
-	root.AddCommand(simCommand(stdout))
+	root.AddCommand(simCommand(stdout), checkCommand(stdout), exportCommand(stdout))
 	return root
 }

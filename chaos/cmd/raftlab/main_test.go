@@ -87,7 +87,7 @@ func TestBadInputIsOneClearSentenceAndTheRightExitCode(t *testing.T) {
 		code int
 		want string
 	}{
-		{"", nil, chaos.ExitUsage, "run, report, list, doctor, clean or version"},
+		{"", nil, chaos.ExitUsage, "run, report, check, export, list, doctor, clean or version"},
 		{"rnu", nil, chaos.ExitUsage, `unknown command "rnu"`},
 		{"--frobnicate", nil, chaos.ExitUsage, "unknown flag: --frobnicate"},
 		{"run --frobnicate", nil, chaos.ExitUsage, "unknown flag: --frobnicate"},

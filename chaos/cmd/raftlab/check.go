@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"raftlab/chaos"
+	"raftlab/chaos/report"
+	"raftlab/linearizability"
+)
+
+// recorded reads a history: of a run directory, or of a file, or of runs/latest.
+func recorded(args []string) (report.Run, error) {
+	at := filepath.Join("runs", "latest")
+	if len(args) == 1 {
+		at = args[0]
+	}
+	if info, err := os.Stat(at); err == nil && !info.IsDir() {
+		history, err := linearizability.ReadFile(at)
+		if err != nil {
+			return report.Run{}, usage("%w", err)
+		}
+		return report.Run{History: history}, nil
+	}
+	r, err := report.Read(at)
+	if errors.Is(err, report.ErrNoRun) || err == nil && len(r.History.Operations) == 0 {
+		return report.Run{}, usage("%s has no history: give a run directory, or a history.jsonl", at)
+	}
+	return r, err
+}
+
+func exactlyOne(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return usage("%s takes one run directory or history.jsonl, not %d", what, len(args))
+		}
+		return nil
+	}
+}
+
+func checkCommand(stdout io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [RUN]",
+		Short: "Judge the recorded history of a run again, from its history.jsonl alone",
+		Long: `Asks both checkers of histories again: porcupine, key by key, and the order that the servers claim. RUN is a run
+directory (default: runs/latest) or a history.jsonl, also one that this program did not record. What a run knows beside its
+history (faults, members, logs) is not looked at: a PASS here says less than the PASS of a run.`,
+		Args: exactlyOne("check"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			run, err := recorded(args)
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+			defer stop()
+			return judgeAgain(ctx, stdout, run.History)
+		},
+	}
+}
+
+func judgeAgain(ctx context.Context, stdout io.Writer, history linearizability.History) error {
+	if history.Torn != "" {
+		fmt.Fprintf(stdout, "torn  %s\n", history.Torn)
+	}
+	report := linearizability.Check(ctx, history.Operations, linearizability.Options{})
+	witness := linearizability.Witness(history.Operations, nil)
+	fmt.Fprintf(stdout, "check linearizable   %-7s  %s\n", report.Verdict, report.Message)
+	for _, key := range report.Failing() {
+		fmt.Fprintf(stdout, "      %s: %s\n", key.Key, key.Message)
+	}
+	claimed := chaos.Verdict(witness.Verdict)
+	if witness.Nothing {
+		claimed = chaos.Nothing
+	}
+	fmt.Fprintf(stdout, "check claimed order  %-7s  %s\n", claimed, witness.Message)
+	worst := chaos.Worst(chaos.Verdict(report.Verdict), claimed)
+	fmt.Fprintf(stdout, "%s\n", worst)
+	return exit{code: worst.ExitCode()}
+}
+
+func exportCommand(stdout io.Writer) *cobra.Command {
+	var edn bool
+	var key string
+	c := &cobra.Command{
+		Use:   "export [RUN] --edn",
+		Short: "Write the history of a run for other checkers, as Jepsen keeps it",
+		Long: `Writes the history of a run directory (default: runs/latest), or a history.jsonl, as Jepsen's history.edn, with the
+semantics of its register workload: values are the tuples of jepsen.independent, a delete writes nil, a refused cas is :fail
+with the error :refused, faults are operations of :nemesis. With --key only that key is written, without tuples, as Knossos'
+cas-register takes it.`,
+		Args: exactlyOne("export"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if !edn {
+				return usage("say in which format: --edn is the one that there is")
+			}
+			run, err := recorded(args)
+			if err != nil {
+				return err
+			}
+			var windows []linearizability.Window
+			for _, f := range run.Faults {
+				windows = append(windows, linearizability.Window{Name: fmt.Sprintf("#%d %s", f.Number, f.Name()), From: f.From, To: f.To})
+			}
+			if !hasKey(run.History.Operations, key) {
+				return usage("--key %q: no operation is on it", key)
+			}
+			if err := linearizability.WriteEDN(stdout, run.History.Operations, key, windows); err != nil {
+				return environment("%w", err)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&edn, "edn", false, "Jepsen's EDN")
+	c.Flags().StringVar(&key, "key", "", "only the operations on this key, without tuples")
+	return c
+}
+
+func hasKey(ops []linearizability.Operation, key string) bool {
+	for _, op := range ops {
+		if key == "" || op.Key == key {
+			return true
+		}
+	}
+	return false
+}
