@@ -221,7 +221,8 @@ func (p *progress) breakIt(ctx context.Context, c *clock, t *turn, w *Window) {
 	p.enter(w)
 	p.load.Phase(p.breaking.phase(w.Fault))
 	p.say("fault #%d %s: %s%s", w.Fault, w.What, names(w.Nodes), led(*w))
-	applied := bounded(lasting, fault.Inject)
+	family := w.What.Kind.family()
+	applied := family.bounded(lasting, fault.Inject)
 	w.InForce = p.recorder.Now()
 	p.note(w, Applied, nil, applied)
 	if applied == nil {
@@ -229,7 +230,7 @@ func (p *progress) breakIt(ctx context.Context, c *clock, t *turn, w *Window) {
 	}
 	observed := bounded(lasting, fault.Observe)
 	w.To = p.recorder.Now()
-	healed := bounded(lasting, fault.Undo)
+	healed := family.bounded(lasting, fault.Undo)
 	fault.Seen.HeldAfter = p.breaking.down(w.Fault)
 	p.note(w, Healed, nil, healed)
 	w.Evidence = fault.Evidence()

@@ -35,6 +35,7 @@ type Observations struct {
 	Before, During, After map[string]harness.Probe
 	// HeldBefore and HeldAfter are members that other faults kept from running then.
 	HeldBefore, HeldAfter []string
+	Gone                  []string // members before the fault, and dropped since
 	ApplyError, UndoError string
 	Unsupported           bool // the world said that it cannot do this at all
 }
@@ -101,6 +102,9 @@ func judgeEdges(nodes []string, o Observations) *Findings {
 		// A pause aimed at a process that was killed already is no pause (openraft #1919).
 		if probed && before.State != harness.Running && !slices.Contains(o.HeldBefore, node) {
 			f.Skip("%s was %s before the fault", node, before.State)
+		}
+		if slices.Contains(o.Gone, node) {
+			continue // its process was ended by whoever dropped it
 		}
 		after, probed := o.After[node]
 		f.Require(probed, "%s could not be probed after", node)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"raftlab/harness"
 )
@@ -32,6 +33,8 @@ type Family struct {
 	// Excludes are the families that mean nothing at a member that this one hits, and the other way round: a pause
 	// aimed at a dead process pauses nothing.
 	Excludes []Kind
+	// Takes is how long the injection may take, and the undo. Zero: probeTimeout, as any probe.
+	Takes time.Duration
 	// New makes the state of one fault.
 	New func() Action
 }
@@ -107,6 +110,13 @@ func (f Family) able(c harness.Cluster) error {
 		return nil
 	}
 	return f.Able(c)
+}
+
+// bounded gives an injection or an undo its time.
+func (f Family) bounded(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(f.Takes, probeTimeout))
+	defer cancel()
+	return do(ctx)
 }
 
 // excludes says whether one of two kinds means nothing where the other is in force.

@@ -99,7 +99,7 @@ func (p *progress) judge(ctx context.Context, logs, recorded error) {
 	}
 	r.Checks = append(r.Checks, ended...)
 	p.add(guarded("no member admitted a bug", func() Check { return noBugAdmitted(history.Operations) }))
-	p.add(guarded("no panic in any log", func() Check { return noPanic(p.Dir, members(p.Cluster), logs) }))
+	p.add(guarded("no panic in any log", func() Check { return noPanic(p.Dir, harness.Everybody(p.Cluster), logs) }))
 	p.add(guarded("every fault proven", func() Check { return faultsProven(r.Windows) }))
 	p.add(guarded("not vacuous", func() Check {
 		return notVacuous(harness.Kinds(p.System), len(p.Schedule.Events), r.Windows, history.Operations, r.Observed.Elections)

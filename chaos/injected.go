@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 
 	"raftlab/harness"
 )
@@ -64,6 +65,13 @@ func (i *Injected) Undo(ctx context.Context) error {
 		err = i.action.Undo(ctx, i)
 	}
 	i.Seen.UndoError = text(err)
+	i.Seen.Gone = nil
+	left := members(i.Cluster)
+	for _, node := range i.Nodes {
+		if !slices.Contains(left, node) {
+			i.Seen.Gone = append(i.Seen.Gone, node)
+		}
+	}
 	var probed error
 	i.Seen.After, probed = probe(ctx, i.Cluster, i.Nodes)
 	return errors.Join(err, probed)

@@ -119,7 +119,7 @@ func TestABadScheduleIsRefusedWithItsLineAndTheRule(t *testing.T) {
 		"seed -1\nend 1s":        `line 1: seed "-1" is not a whole number`,
 		"seed 1\nseed 2\nend 1s": "line 2: seed is on line 1 already",
 		"seed 1\nend 5s":         "no fault",
-		"seed 1\nat 1s kill leader for 2s\nend 5s":                        `chaos: schedule: line 2: fault "kill" is not known; use bridge, crash, `,
+		"seed 1\nat 1s kill leader for 2s\nend 5s":                        `chaos: schedule: line 2: fault "kill" is not known; use add, bridge, crash, `,
 		"seed 1\n\n# x\nat 1s crash leadr for 2s\nend 5s":                 `line 4: target "leadr" is not known; use one, minority`,
 		"seed 1\nat 1 crash leader for 2s\nend 5s":                        `line 2: "1" is not a time`,
 		"seed 1\nat 1s crash leader for -2s\nend 5s":                      `line 2: "-2s" is not a time`,
