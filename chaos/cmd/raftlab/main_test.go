@@ -109,7 +109,7 @@ func TestBadInputIsOneClearSentenceAndTheRightExitCode(t *testing.T) {
 		{"run --mutant locl-read", nil, chaos.ExitUsage, `raftlab: mutants: mutant "locl-read" is not known; use one of `},
 		{"run --mutant local-read --binary /bin/true --backend process", nil, chaos.ExitUsage, "not both"},
 		{"run --schedule /nonexistent", nil, chaos.ExitUsage, "no such file"},
-		{"run --schedule " + bad, nil, chaos.ExitUsage, `bad.txt: line 2: fault "crsh" is not known; use bridge, crash, `},
+		{"run --schedule " + bad, nil, chaos.ExitUsage, `bad.txt: line 2: fault "crsh" is not known; use add, bridge, crash, `},
 		{"run --schedule " + n9 + " --nodes 5", nil, chaos.ExitUsage, "event 1 (at 1s crash n9 for 2s): target n9: there is no member n9 among n1 n2 n3 n4 n5"},
 		{"run --rate fast", nil, chaos.ExitUsage, `--rate "fast" is not a number`},
 		{"run --dry-run=perhaps", nil, chaos.ExitUsage, `--dry-run "perhaps" is not true or false`},
