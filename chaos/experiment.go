@@ -20,9 +20,10 @@ type Experiment struct {
 	Cluster  harness.Cluster
 	Dir      *harness.Run
 
-	Clients int     // default 10
-	Keys    int     // default 10
-	Rate    float64 // operations per second over all clients, default 100
+	Workload string  // of Workloads; registers
+	Clients  int     // default 10
+	Keys     int     // default 10
+	Rate     float64 // operations per second over all clients, default 100
 	// AtLeader is how many of the clients ask the leader, see Load: default none.
 	AtLeader int
 	WarmUp   time.Duration // default 2 s
@@ -85,7 +86,7 @@ type progress struct {
 	recorder  *linearizability.Recorder
 	journal   *Journal
 	load      *harness.Load
-	workload  *harness.Registers
+	workload  harness.Workload
 	monitor   *harness.Monitor
 	samples   *harness.Samples // what the monitor is told
 	announcer *announcer
@@ -147,7 +148,7 @@ func (p *progress) prepare(ctx context.Context) (err error) {
 	if p.journal, err = CreateJournal(p.Dir.Path("faults.jsonl")); err != nil {
 		return err
 	}
-	p.workload, err = harness.NewRegisters(harness.RegistersConfig{Keys: p.Keys, Weights: harness.Weights{}.Only(harness.Kinds(p.System))})
+	p.workload, err = newWorkload(p.Workload, p.Keys, p.System)
 	if err != nil {
 		return err
 	}

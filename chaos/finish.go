@@ -94,6 +94,9 @@ func (p *progress) judge(ctx context.Context, logs, recorded error) {
 		r.Witness = linearizability.Witness(history.Operations, p.logs)
 		return witnessed(r.Witness, p.unasked, r.Linearizable.Verdict)
 	}))
+	if _, lists := p.workload.(*harness.Lists); lists {
+		p.add(guarded("no element lost or doubled", func() Check { return p.listed(history.Operations) }))
+	}
 	for _, rule := range []harness.Rule{harness.OneLeaderPerTerm, harness.CommitMonotonic, harness.EqualStateHash} {
 		p.add(guarded(string(rule), func() Check { return invariant(rule, r.Observed, p.untold) }))
 	}
@@ -102,7 +105,7 @@ func (p *progress) judge(ctx context.Context, logs, recorded error) {
 	p.add(guarded("no panic in any log", func() Check { return noPanic(p.Dir, harness.Everybody(p.Cluster), logs) }))
 	p.add(guarded("every fault proven", func() Check { return faultsProven(r.Windows) }))
 	p.add(guarded("not vacuous", func() Check {
-		return notVacuous(harness.Kinds(p.System), len(p.Schedule.Events), r.Windows, history.Operations, r.Observed.Elections)
+		return notVacuous(p.asks(), len(p.Schedule.Events), r.Windows, history.Operations, r.Observed.Elections)
 	}))
 	p.add(guarded(aliveCheck, func() (c Check) {
 		c, r.Waited = alive(p.Bounds.of(len(members(p.Cluster))), *r, p.roaming(), history.Operations)

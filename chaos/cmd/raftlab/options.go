@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func (o *options) take(flags *pflag.FlagSet) error {
 		switch f.Name {
 		case "system":
 			o.given = append(o.given, "--system", o.system)
-		case "image", "binary", "out", "leader-within", "served-within", "converge-within":
+		case "workload", "image", "binary", "out", "leader-within", "served-within", "converge-within":
 			o.given = append(o.given, "--"+f.Name, f.Value.String())
 		}
 	})
@@ -44,6 +45,9 @@ func (o *options) take(flags *pflag.FlagSet) error {
 	}
 	if !given["image"] {
 		o.image = o.store.image
+	}
+	if !slices.Contains(chaos.Workloads, o.workload) {
+		return usage("--workload %q is not known; use one of %s", o.workload, strings.Join(chaos.Workloads, ", "))
 	}
 	switch {
 	case o.backend != "auto" && o.backend != "docker" && o.backend != "process":

@@ -32,6 +32,7 @@ type options struct {
 	rate         float64
 	atLeader     int
 	system       string
+	workload     string
 	backend      string
 	image        string
 	binary       string
@@ -109,6 +110,7 @@ none there, it builds one.`,
 	f.IntVar(&o.keys, "keys", chaos.DefaultLoad.Keys, "keys in use at a time")
 	f.Float64Var(&o.rate, "rate", chaos.DefaultLoad.Rate, "operations per second, all clients together")
 	f.IntVar(&o.atLeader, "at-leader", 0, "clients of these that ask the leader, and go on asking it while it is hit")
+	f.StringVar(&o.workload, "workload", chaos.Workloads[0], "what clients do: "+strings.Join(chaos.Workloads, ", "))
 	f.StringVar(&o.backend, "backend", "auto", "auto, docker or process")
 	f.StringVar(&o.system, "system", stores[0].name, "what is tested, several with commas: "+strings.Join(storeNames(), ", "))
 	f.StringVar(&o.image, "image", "", "image of a member, for docker (default "+defaultImage+", or that of the system)")
@@ -142,7 +144,7 @@ func (o *options) run(stdout io.Writer) error {
 		chaos.Counted(o.nodes, "node"), chaos.Counted(o.clients, "client"), chaos.Counted(o.keys, "key"), o.backend, o.tells(), dir.Dir())
 	x := chaos.Experiment{
 		Scenario: o.scenario, Schedule: o.schedule, System: member.system, Dir: dir,
-		Clients: o.clients, Keys: o.keys, Rate: o.rate, AtLeader: o.atLeader, Bounds: o.bounds,
+		Clients: o.clients, Keys: o.keys, Rate: o.rate, AtLeader: o.atLeader, Workload: o.workload, Bounds: o.bounds,
 		Say: func(line string) { fmt.Fprintln(stdout, line) },
 	}
 	began := time.Now()
@@ -217,7 +219,7 @@ func (o *options) about() chaos.About {
 	return chaos.About{
 		Argv: os.Args, Again: o.again(), Tested: o.tested,
 		Versions: map[string]string{"raftlab": revision(), "go": runtime.Version(), "os": runtime.GOOS + "/" + runtime.GOARCH},
-		Options: map[string]any{"nodes": o.nodes, "clients": o.clients, "keys": o.keys, "rate": o.rate, "at_leader": o.atLeader, "system": o.system, "backend": o.backend,
+		Options: map[string]any{"nodes": o.nodes, "clients": o.clients, "keys": o.keys, "rate": o.rate, "at_leader": o.atLeader, "system": o.system, "workload": o.workload, "backend": o.backend,
 			"image": o.image, "binary": o.binary, "mutant": o.mutant},
 	}
 }

@@ -1,0 +1,54 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"raftlab/harness"
+	"raftlab/linearizability"
+)
+
+// Workloads are what clients can be told to do: registers are read, written, deleted and swapped; lists are appended to.
+var Workloads = []string{"registers", "lists"}
+
+// ErrWorkload is returned for a workload that nobody knows, or that the system cannot be asked.
+var ErrWorkload = errors.New("chaos: workload")
+
+func newWorkload(name string, keys int, s harness.System) (harness.Workload, error) {
+	can := harness.Kinds(s)
+	config := harness.RegistersConfig{Keys: keys, Weights: harness.Weights{}.Only(can)}
+	switch name {
+	case "", "registers":
+		return harness.NewRegisters(config)
+	case "lists":
+		if !slices.Contains(can, linearizability.CAS) {
+			return nil, fmt.Errorf("%w: lists are appended to by compare-and-set, which %s does not have: %w", ErrWorkload, s.Name(), harness.ErrUnsupported)
+		}
+		return harness.NewLists(config)
+	}
+	return nil, fmt.Errorf("%w %q is not known; use one of %s", ErrWorkload, name, words(Workloads))
+}
+
+// asks are the kinds that clients must be served while something is broken.
+func (p *progress) asks() []linearizability.Kind {
+	if w, ok := p.workload.(interface{ Asks() []linearizability.Kind }); ok {
+		return w.Asks()
+	}
+	return harness.Kinds(p.System)
+}
+
+// listed is the checker of lists, where there are some.
+func (p *progress) listed(ops []linearizability.Operation) Check {
+	r := linearizability.CheckLists(ops)
+	c := Check{Looked: fmt.Sprintf("%s of lists with %s tried, in %v", Counted(r.Lists, "read"), Counted(r.Elements, "element"), short(r.Took))}
+	switch r.Verdict {
+	case linearizability.Pass:
+		c.Verdict = Pass
+	case linearizability.Fail:
+		c.Verdict, c.Reason = Fail, r.Message
+	default:
+		c.Verdict, c.Reason = Unknown, r.Message
+	}
+	return c
+}
