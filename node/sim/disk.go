@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"io"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,6 +29,7 @@ type disk struct {
 	dead    bool
 	full    bool
 	failing bool // the next sync fails
+	mark    func(Mark)
 	refused bool // an error of ours was returned in this life: the member may end by itself
 }
 
@@ -64,6 +66,9 @@ func (d *disk) Create(name string) (vfs.File, error) {
 	if err := errors.Join(d.step(), d.noRoom()); err != nil {
 		return nil, err
 	}
+	if strings.HasSuffix(name, ".wal.tmp") && !strings.HasSuffix(name, "0001.wal.tmp") {
+		d.mark(fileRotated)
+	}
 	return d.file(d.Mem.Create(name))
 }
 
@@ -86,6 +91,9 @@ func (d *disk) Rename(oldName, newName string) error {
 func (d *disk) Remove(name string) error {
 	if err := d.step(); err != nil {
 		return err
+	}
+	if strings.HasSuffix(name, ".wal") {
+		d.mark(prefixDropped)
 	}
 	return d.Mem.Remove(name)
 }

@@ -14,40 +14,41 @@ import (
 type FaultKind uint8
 
 const (
-	Isolate    FaultKind = iota // nothing passes between the member and the others
-	Mute                        // what the member sends is lost
-	Deaf                        // what is sent to the member is lost
-	Split                       // nothing passes between the slots of the set N and the others
-	OneWay                      // what the slots of the set N send to the others is lost
-	Bridge                      // as split, but the member hears and is heard by both sides
-	Clog                        // what the member sends to slot N is held up
-	ClientsCut                  // clients cannot reach the member
-	Lossy                       // N percent of all messages are lost
-	Crash                       // the power is cut: what was not synced may be lost in any part
-	Kill                        // the process ends: what was written stays
-	CrashAll                    // the power of all is cut
-	CrashCall                   // the power is cut before the Nth call that changes the file system from now
-	Stop                        // the process is told to end: it hands over and closes its log
-	Pause                       // the process stands still
-	Drift                       // the clock ticks every N percent of a tick
-	Jump                        // the clock jumps ahead by N ticks
-	SlowSync                    // each fsync takes N ms longer
-	StuckSync                   // no fsync ends
-	Full                        // the disk has no room
-	SyncFails                   // the next fsync fails
-	Flip                        // the process ends, and a bit on the disk changes
-	Wipe                        // the disk is lost; the member comes back as a new one
-	Add                         // a new member joins
-	Remove                      // the member is removed
-	Transfer                    // leadership is handed to slot N
-	Snapshot                    // the member takes a snapshot now
+	Isolate      FaultKind = iota // nothing passes between the member and the others
+	Mute                          // what the member sends is lost
+	Deaf                          // what is sent to the member is lost
+	Split                         // nothing passes between the slots of the set N and the others
+	OneWay                        // what the slots of the set N send to the others is lost
+	Bridge                        // as split, but the member hears and is heard by both sides
+	Clog                          // what the member sends to slot N is held up
+	ClientsCut                    // clients cannot reach the member
+	Lossy                         // N percent of all messages are lost
+	Crash                         // the power is cut: what was not synced may be lost in any part
+	Kill                          // the process ends: what was written stays
+	CrashAll                      // the power of all is cut
+	CrashInstall                  // the power is cut when the next snapshot has arrived, before the log knows
+	CrashCall                     // the power is cut before the Nth call that changes the file system from now
+	Stop                          // the process is told to end: it hands over and closes its log
+	Pause                         // the process stands still
+	Drift                         // the clock ticks every N percent of a tick
+	Jump                          // the clock jumps ahead by N ticks
+	SlowSync                      // each fsync takes N ms longer
+	StuckSync                     // no fsync ends
+	Full                          // the disk has no room
+	SyncFails                     // the next fsync fails
+	Flip                          // the process ends, and a bit on the disk changes
+	Wipe                          // the disk is lost; the member comes back as a new one
+	Add                           // a new member joins
+	Remove                        // the member is removed
+	Transfer                      // leadership is handed to slot N
+	Snapshot                      // the member takes a snapshot now
 
 	faultKinds
 )
 
 var faultNames = [faultKinds]string{
 	Isolate: "isolate", Mute: "mute", Deaf: "deaf", Split: "split", OneWay: "one-way", Bridge: "bridge", Clog: "clog",
-	ClientsCut: "clients-cut", Lossy: "lossy", Crash: "crash", Kill: "kill", CrashAll: "crash-all", CrashCall: "crash-at-call",
+	ClientsCut: "clients-cut", Lossy: "lossy", Crash: "crash", Kill: "kill", CrashAll: "crash-all", CrashInstall: "crash-at-install", CrashCall: "crash-at-call",
 	Stop: "stop", Pause: "pause", Drift: "drift", Jump: "jump", SlowSync: "slow-sync", StuckSync: "stuck-sync", Full: "full",
 	SyncFails: "sync-fails", Flip: "flip", Wipe: "wipe", Add: "add", Remove: "remove", Transfer: "transfer", Snapshot: "snapshot",
 }
@@ -107,6 +108,9 @@ func (w *world) inject(f Fault) {
 func (w *world) faultOn(f Fault, m *member) bool {
 	if f.Kind <= Lossy {
 		w.cutFault(f, m)
+		if f.Kind <= Bridge && m.role == raft.Leader && w.chance.faults.IntN(4) == 0 {
+			w.changeBeside(m)
+		}
 		return true
 	}
 	switch f.Kind {
@@ -120,7 +124,9 @@ func (w *world) faultOn(f Fault, m *member) bool {
 		return true
 	}
 	if !m.up {
-		return false
+		if f.Kind != CrashCall { // that one may hit the next start
+			return false
+		}
 	}
 	switch {
 	case f.Kind <= Stop:
@@ -177,6 +183,19 @@ func (w *world) cutFault(f Fault, m *member) {
 	})
 }
 
+// changeBeside asks a leader that has just been cut off to remove a member: the change may never be committed, and then
+// every member that took it must go back.
+func (w *world) changeBeside(m *member) {
+	other := w.members[w.chance.faults.IntN(len(w.members))]
+	if other == m || !m.up || !w.mayRemove(other.id) {
+		return
+	}
+	m.inbox.Other = append(m.inbox.Other, func(d *driver.Driver) {
+		d.Change(raft.Change{Type: raft.Remove, Member: raft.Member{ID: other.id}}, func(driver.Applied, error) {})
+	})
+	w.rouse(m)
+}
+
 // endFault ends a process.
 func (w *world) endFault(f Fault, m *member) {
 	switch f.Kind {
@@ -184,6 +203,9 @@ func (w *world) endFault(f Fault, m *member) {
 		w.crash(m, true)
 	case Kill:
 		w.crash(m, false)
+	case CrashInstall:
+		m.cutInstall, m.fs.downFor = true, f.For
+		return
 	case CrashCall:
 		m.fs.cutAt, m.fs.downFor = m.fs.calls+1+f.N, f.For
 		return

@@ -105,7 +105,6 @@ func (w *world) lives() {
 	why := w.stuck()
 	if why == "" {
 		w.over = true
-		w.mark(clusterJoined)
 		return
 	}
 	if w.now > w.live.until {

@@ -49,7 +49,6 @@ const (
 	voterRemoved
 	removedCampaigns
 	changePending
-	clusterJoined
 	writeUnknownDone
 	writeUnknownNot
 	writeFailedSure
@@ -80,7 +79,7 @@ var markNames = [markCount]string{
 	tornCut: "torn-record-cut", mended: "log-mended-after-snapshot", fileRotated: "log-file-followed-by-another", prefixDropped: "log-files-dropped",
 	diskFull: "disk-full", syncFailed: "fsync-failed", corruptionRefused: "corruption-refused", wipedRejoined: "wiped-member-rejoined",
 	learnerPromoted: "learner-promoted", voterRemoved: "voter-removed", removedCampaigns: "removed-member-campaigns",
-	changePending: "change-refused-one-is-pending", clusterJoined: "cluster-joined", writeUnknownDone: "unknown-write-was-done",
+	changePending: "change-refused-one-is-pending", writeUnknownDone: "unknown-write-was-done",
 	writeUnknownNot: "unknown-write-was-not-done", writeFailedSure: "write-failed-for-certain", sessionRepeated: "session-answered-a-retry",
 	conditionFailed: "condition-failed", readAtFollower: "read-at-a-follower", readGivenUp: "read-given-up", overloaded: "overloaded",
 	memberPaused: "member-paused", clockJumped: "clock-jumped", stoppedOrderly: "stopped-in-order", healedDeaf: "healed-beside-a-deaf-member",
@@ -118,6 +117,7 @@ var sentenceMarks = []struct {
 	{"ignore ", voteIgnored}, {"hear no majority", deposedByMajority}, {"disk that finishes nothing", deposedByDisk},
 	{"keep leadership", transferGivenUp}, {"am removed", leaderRemoved}, {"cut entries", logCut}, {" again", configurationCut},
 	{"have a snapshot", snapshotTaken}, {"send the snapshot", snapshotLost}, {"restart the log after", snapshotInstalled},
+	{": promote ", learnerPromoted},
 }
 
 // heard reads a sentence that a member said.

@@ -55,6 +55,8 @@ type member struct {
 	drift     uint64 // percent of a tick; 100: none
 	slowSync  time.Duration
 	stuckTill time.Duration
+
+	cutInstall bool // the power is cut when the next snapshot has arrived
 }
 
 const dataDir = "/data"
@@ -71,7 +73,7 @@ func (w *world) newMember() *member {
 func (w *world) newDisk(m *member) {
 	m.id = raft.ID(len(w.byID))
 	w.byID = append(w.byID, m)
-	m.fs = &disk{Mem: vfs.NewMem()}
+	m.fs = &disk{Mem: vfs.NewMem(), mark: w.mark}
 	m.lost, m.founders, m.members, m.since = false, nil, raft.Configuration{}, 0
 }
 
@@ -478,6 +480,9 @@ func (c *courier) sendOne(message raft.Message) {
 		})
 	}
 	travel := w.network.latency(w) + time.Duration(len(body))*10*time.Nanosecond
+	if !w.healing {
+		travel += time.Duration(w.chance.network.Int64N(int64(w.plan.Stream) + 1))
+	}
 	to := w.byID[message.To]
 	w.later(travel, func() { w.snapshotArrives(m, to, message, body, 40, answer) })
 }
@@ -504,6 +509,16 @@ func (w *world) snapshotArrives(from, to *member, message raft.Message, body []b
 	w.mark(snapshotSent)
 	if !from.up || from.role != raft.Leader {
 		w.mark(snapshotOfDeposed)
+	}
+	if w.healing {
+		w.mark(healedBehindSnapshot)
+	}
+	if to.cutInstall {
+		to.cutInstall = false
+		w.crash(to, true)
+		w.restartAfter(to, to.fs.downFor)
+		answer(errNotArrived)
+		return
 	}
 	w.laterFor(to, w.syncTime(to), func() { // durable, and the log does not know yet
 		to.inbox.Messages = append(to.inbox.Messages, message)

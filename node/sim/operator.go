@@ -122,7 +122,10 @@ func (w *world) leader() (leader *member) {
 // configurations are those that may decide the next election: the last one that is committed, and any in force anywhere
 // that may follow it. An older one decides nothing any more: a majority of the last one knows better.
 func (w *world) configurations() []raft.Configuration {
-	all := []raft.Configuration{w.operator.committed}
+	var all []raft.Configuration
+	if w.operator.committedAt > 0 {
+		all = append(all, w.operator.committed)
+	}
 	for _, m := range w.members {
 		if m.since <= w.operator.committedAt || m.lost || len(m.members.Members) == 0 {
 			continue

@@ -39,6 +39,7 @@ type Plan struct {
 	Duplicate              float64
 	Late                   float64 // share of messages that take up to LateMax longer
 	LateMax                time.Duration
+	Stream                 time.Duration // that a snapshot may be on its way, at most
 	SyncMin, SyncMax       time.Duration // of one fsync
 	Think                  time.Duration // of a client between two calls
 	Patience               time.Duration // of a client with a call
@@ -77,7 +78,7 @@ func (p *Plan) fields() []field {
 		{"tail", &p.Tail}, {"append-bytes", &p.AppendBytes}, {"inflight", &p.Inflight}, {"inflight-bytes", &p.InflightBytes},
 		{"uncommitted", &p.Uncommitted}, {"snapshot", &p.Snapshot}, {"segment", &p.Segment}, {"chunk", &p.Chunk},
 		{"latency-min", &p.LatencyMin}, {"latency-max", &p.LatencyMax}, {"loop", &p.Loop}, {"ordered", &p.Ordered},
-		{"loss", &p.Loss}, {"duplicate", &p.Duplicate}, {"late", &p.Late}, {"late-max", &p.LateMax},
+		{"loss", &p.Loss}, {"duplicate", &p.Duplicate}, {"late", &p.Late}, {"late-max", &p.LateMax}, {"stream", &p.Stream},
 		{"sync-min", &p.SyncMin}, {"sync-max", &p.SyncMax}, {"think", &p.Think}, {"patience", &p.Patience}, {"sessions", &p.Sessions},
 	}
 }
@@ -193,8 +194,8 @@ func (p *Plan) Validate() error {
 		return bad("tick %v must be positive, heartbeat %d at least 1 and below election %d", p.Tick, p.Heartbeat, p.Election)
 	case p.LatencyMax < p.LatencyMin, p.SyncMax < p.SyncMin, p.LatencyMin < 0, p.SyncMin < 0, p.Loop < 0:
 		return bad("latencies and syncs must not be negative, and min at most max")
-	case p.Patience <= 0, p.Until <= 0:
-		return bad("patience %v and until %v must be positive", p.Patience, p.Until)
+	case p.Patience <= 0, p.Until <= 0, p.Think < 0, p.Stream < 0, p.LateMax < 0:
+		return bad("patience %v and until %v must be positive; think, stream and late-max not negative", p.Patience, p.Until)
 	case p.Segment < 0, p.Chunk < 0, p.Snapshot < 0, p.Tail < 0:
 		return bad("segment, chunk, snapshot and tail must not be negative")
 	}

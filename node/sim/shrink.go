@@ -88,6 +88,7 @@ func (s *shrinker) smaller() {
 		func(p *Plan) { p.LatencyMax = p.LatencyMin },
 		func(p *Plan) { p.SyncMax = p.SyncMin },
 		func(p *Plan) { p.Loop = 0 },
+		func(p *Plan) { p.Stream = 0 },
 		func(p *Plan) { p.Value = 16 },
 		func(p *Plan) { p.Keys = 1 },
 		func(p *Plan) { p.Snapshot = 0 },

@@ -50,6 +50,7 @@ func Draw(seed uint64) Plan {
 	if d.IntN(2) == 0 {
 		p.Late, p.LateMax = pick(d, 0.01, 0.1), d.between(10*time.Millisecond, time.Second)
 	}
+	p.Stream = d.between(0, pick(d, 10*time.Millisecond, time.Second))
 	p.Faults = d.faults(&p)
 	return p
 }

@@ -74,7 +74,7 @@ Without --seed, --seeds or --for it runs 1000 seeds. The first failure ends it w
 	f.BoolVar(&o.shrink, "shrink", false, "find the smallest plan that fails for the same reason, and print it")
 	f.BoolVar(&o.marks, "marks", false, "end with exit code 2 if no seed has seen one of the interesting things")
 	f.IntVar(&o.last, "last", 40, "sentences that a failing run prints")
-	f.StringVar(&o.html, "html", "trace.html", "where a failing run, or one with --seed or --plan, draws its last moments; empty: nowhere")
+	f.StringVar(&o.html, "html", "trace.html", "where a failing run, or one with --seed or --plan, draws its last moments; none: nowhere")
 	return c
 }
 
@@ -124,7 +124,7 @@ func simReport(o simOptions, p sim.Plan, how string, stdout io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "trace hash %016x: %d events, %d messages, %d calls in %v of virtual time\n", r.TraceHash, r.Events, r.Messages, r.Calls, r.Virtual.Round(time.Millisecond))
 	fmt.Fprintf(stdout, "faults: %v\n", r.Faults)
-	if o.html != "" {
+	if o.html != "none" {
 		if err := os.WriteFile(o.html, []byte(options.Picture.HTML(r)), 0o644); err != nil {
 			return environment("--html: %w", err)
 		}
