@@ -55,6 +55,9 @@ func (w *world) heal() {
 func (w *world) chooseCore() {
 	in := map[raft.ID]bool{}
 	for _, m := range w.members {
+		if !m.up && !m.lost { // it was told to end before the heal, and ended after it
+			w.act(m, func() { w.start(m) })
+		}
 		in[m.id] = m.up && !m.lost
 	}
 	is := func(id raft.ID) bool { return in[id] }

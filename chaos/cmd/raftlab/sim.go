@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -144,6 +145,9 @@ func simReport(o simOptions, p sim.Plan, how string, stdout io.Writer) error {
 	return exit{chaos.ExitFail, nil}
 }
 
+// gcPercent: a run lives in a few megabytes, which the default would collect hundreds of times a second.
+const gcPercent = 1000
+
 // simMany runs seed after seed until one fails.
 func simMany(o simOptions, stdout, progress io.Writer) error {
 	first, err := sim.Seed(o.seed)
@@ -159,6 +163,7 @@ func simMany(o simOptions, stdout, progress io.Writer) error {
 			interrupted.Store(true)
 		}
 	}()
+	debug.SetGCPercent(gcPercent)
 	t := simTotals{began: time.Now()}
 	for n := 0; (o.within > 0 || n < o.seeds) && !interrupted.Load(); n++ {
 		if o.within > 0 && time.Since(t.began) >= o.within {

@@ -52,7 +52,7 @@ func (s *Store) freeze() *state {
 
 // write writes the snapshot that Restore reads.
 func (f *state) write(to io.Writer) error {
-	w := snapshotWriter{out: bufio.NewWriterSize(to, 64<<10)}
+	w := snapshotWriter{out: bufio.NewWriterSize(to, 8<<10)}
 	b := append(make([]byte, 0, 1<<10), snapshotMagic...)
 	b = append(b, snapshotVersion)
 	b = binary.BigEndian.AppendUint64(b, uint64(f.at.Index))

@@ -20,7 +20,7 @@ var ErrDamagedSnapshot = errors.New("kv: damaged snapshot")
 // It believes no length or number before it has checked it, and allocates no more than it has read (and one
 // value). At the end the state's hash, computed from what was read, must be the one that was written.
 func (s *Store) Restore(from io.Reader) error {
-	r := &snapshotReader{from: bufio.NewReaderSize(from, 64<<10)}
+	r := &snapshotReader{from: bufio.NewReaderSize(from, 8<<10)}
 	restored, err := r.state()
 	if err == nil {
 		err = r.end(restored.hash())

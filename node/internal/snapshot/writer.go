@@ -42,7 +42,7 @@ func (st *Store) Create(s raft.Snapshot) (*Writer, error) {
 		return nil, err
 	}
 	w.crc = binary.BigEndian.Uint32(header[len(header)-4:])
-	w.chunk = make([]byte, chunkHead, chunkHead+maxChunk)
+	w.chunk = make([]byte, chunkHead, 4<<10) // grows to chunkHead+maxChunk if the snapshot is so large
 	if err := w.put(header); err != nil {
 		w.Abort()
 		return nil, err
