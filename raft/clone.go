@@ -231,7 +231,7 @@ func (h *hasher) lead(l *lead) {
 	for _, id := range members {
 		p := l.progress[id]
 		h.ids(id)
-		h.words(uint64(p.match), uint64(p.next), uint64(p.told), uint64(p.snapshot), p.round, uint64(len(p.inflight)))
+		h.words(uint64(p.match), uint64(p.next), uint64(p.told), uint64(p.snapshot), p.round, uint64(len(p.inflight)), uint64(p.window))
 		h.flags(p.replicating, p.probeSent, p.active)
 		for _, a := range p.inflight {
 			h.words(uint64(a.last), uint64(a.bytes))

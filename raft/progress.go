@@ -14,11 +14,17 @@ type progress struct {
 	probeSent   bool // probe: an append is in flight
 	inflight    []inflightAppend
 	inflightLen int // bytes
+	// window bounds the appends in flight after a refusal, zero for no such bound: one, and twice as many after each
+	// acknowledgement. To send all ahead again at once is to have all refused again where messages overtake each other.
+	window int
 
 	told   Index  // the commit index that it was last told of
 	active bool   // heard of since the last check-quorum
 	round  uint64 // the greatest round of reads that it has confirmed
 }
+
+// windowMax: a follower that acknowledged so many in a row has recovered.
+const windowMax = 256
 
 // inflightAppend is an append with entries that is not yet acknowledged.
 type inflightAppend struct {
@@ -65,10 +71,15 @@ func (p *progress) acknowledged(index Index) {
 		freed++
 	}
 	p.inflight = p.inflight[freed:]
+	if freed > 0 {
+		if p.window *= 2; p.window > windowMax {
+			p.window = 0
+		}
+	}
 }
 
 func (p *progress) full(c *Config) bool {
-	return len(p.inflight) >= c.MaxInflightAppends || p.inflightLen >= c.MaxInflightBytes
+	return len(p.inflight) >= c.MaxInflightAppends || p.window > 0 && len(p.inflight) >= p.window || p.inflightLen >= c.MaxInflightBytes
 }
 
 func (p *progress) state() string {

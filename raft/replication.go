@@ -266,14 +266,23 @@ func (r *Raft) handleAppendReply(m *Message) {
 // backOff: "the leader decrements nextIndex and retries" (§5.3), a term at a time. A refusal that is older
 // than what is known must not move anything: match never falls (etcd-raft #149, CCF).
 func (r *Raft) backOff(p *progress, m *Message) {
+	if p.snapshot != 0 && m.Hint >= p.snapshot {
+		p.probe(p.match + 1) // it has arrived, and the answer that said so was lost: nothing more would end the wait
+	}
 	if p.snapshot != 0 || m.Index <= p.match || !p.replicating && m.Index != p.next-1 {
 		return
+	}
+	if m.Hint < p.match {
+		return // older than an acknowledgement: what is known to match is never refused
 	}
 	if m.Index == r.log.base || m.Hint < r.log.base {
 		r.sendSnapshot(m.From) // the logs meet, if at all, in entries that are gone
 		return
 	}
 	next, _ := r.log.lastNotAfter(min(m.Hint, r.log.last()), m.HintTerm)
+	if p.replicating {
+		p.window = 1
+	}
 	r.detailf("back off for %v from %d to %d", m.From, m.Index, max(next, p.match))
 	p.probe(next + 1)
 	r.replicate(m.From, false)

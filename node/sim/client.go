@@ -130,9 +130,17 @@ func (c *client) next() {
 	}
 	x.asked = c.leader
 	if x.kind == linearizability.Get || rng.IntN(4) == 0 {
-		x.asked = rng.IntN(len(w.members))
+		x.asked = w.someSlot()
 	}
 	c.try(x, k)
+}
+
+// someSlot is any member's, or, after the heal, any healed one's.
+func (w *world) someSlot() int {
+	if core := w.live.core; len(core) > 0 {
+		return core[w.chance.clients.IntN(len(core))].slot
+	}
+	return w.chance.clients.IntN(len(w.members))
 }
 
 // choose draws what to do.
@@ -273,7 +281,7 @@ func (c *client) returned(x *call, k *keyUse, a answer) {
 		if x.kind == linearizability.Get {
 			w.mark(readGivenUp)
 		}
-		c.leader = w.chance.clients.IntN(len(w.members))
+		c.leader = w.someSlot()
 		if x.doubt {
 			c.tired(x, k) // this attempt did nothing; an earlier one may have
 			return
@@ -285,7 +293,7 @@ func (c *client) returned(x *call, k *keyUse, a answer) {
 // tired tries again if that is safe, and gives up if not.
 func (c *client) tired(x *call, k *keyUse) {
 	w := c.w
-	c.leader = w.chance.clients.IntN(len(w.members))
+	c.leader = w.someSlot()
 	if x.once != "" && x.attempt < 6 {
 		x.asked = c.leader
 		c.try(x, k)

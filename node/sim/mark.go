@@ -34,6 +34,7 @@ const (
 	snapshotLost
 	snapshotLate
 	snapshotOfDeposed
+	snapshotOvertaken
 	crashedAtCall
 	crashedInRecovery
 	crashedInSave
@@ -74,7 +75,7 @@ var markNames = [markCount]string{
 	messageCut: "message-cut", messageTwice: "message-twice", messageOvertook: "message-overtook", messageHeld: "message-held-by-clog",
 	messageToAnotherLife: "message-to-another-life", snapshotTaken: "snapshot-taken", snapshotFailed: "snapshot-failed",
 	snapshotSent: "snapshot-sent", snapshotInstalled: "snapshot-installed", snapshotLost: "snapshot-lost-and-sent-again",
-	snapshotLate: "snapshot-of-no-use", snapshotOfDeposed: "leader-deposed-during-install",
+	snapshotLate: "snapshot-of-no-use", snapshotOfDeposed: "leader-deposed-during-install", snapshotOvertaken: "snapshot-overtaken-by-a-newer",
 	crashedAtCall: "crash-at-a-file-system-call", crashedInRecovery: "crash-in-recovery", crashedInSave: "crash-during-a-save",
 	tornCut: "torn-record-cut", mended: "log-mended-after-snapshot", fileRotated: "log-file-followed-by-another", prefixDropped: "log-files-dropped",
 	diskFull: "disk-full", syncFailed: "fsync-failed", corruptionRefused: "corruption-refused", wipedRejoined: "wiped-member-rejoined",

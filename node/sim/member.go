@@ -521,8 +521,14 @@ func (w *world) snapshotArrives(from, to *member, message raft.Message, body []b
 		return
 	}
 	w.laterFor(to, w.syncTime(to), func() { // durable, and the log does not know yet
-		to.inbox.Messages = append(to.inbox.Messages, message)
+		to.inbox.Other = append(to.inbox.Other, func(d *driver.Driver) {
+			err := d.DeliverSnapshot(message)
+			if err != nil {
+				w.mark(snapshotOvertaken)
+				w.tell("%v: %v", to.id, err)
+			}
+			answer(err)
+		})
 		w.rouse(to)
-		answer(nil)
 	})
 }

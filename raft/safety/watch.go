@@ -114,8 +114,8 @@ func (w *Watch) followLog(s *seen) (mismatch, err error) {
 	base, last := r.FirstIndex()-1, r.LastIndex()
 	s.looks++
 	if base != s.base {
-		if base > s.last() || base < s.base { // the log began anew after a snapshot
-			term, _ := r.TermAt(base)
+		term, _ := r.TermAt(base)
+		if base > s.last() || base < s.base || s.terms[base-s.base] != term { // the log began anew after a snapshot
 			s.base, s.terms = base, append(s.terms[:0], term)
 		} else {
 			s.terms = append(s.terms[:0], s.terms[base-s.base:]...)

@@ -147,7 +147,7 @@ func (k *keeper) sendFile(m raft.Message) (int64, error) {
 func (k *keeper) Read(s raft.Snapshot) (io.ReadCloser, error) { return k.store.Read(s) }
 
 // ReceiveSnapshot stores what a leader sends, and tells Raft when it is durable.
-func (n *Node) ReceiveSnapshot(_ context.Context, m raft.Message, body io.Reader) error {
+func (n *Node) ReceiveSnapshot(ctx context.Context, m raft.Message, body io.Reader) error {
 	if n.keeper == nil {
 		return ErrNoSnapshots
 	}
@@ -155,7 +155,13 @@ func (n *Node) ReceiveSnapshot(_ context.Context, m raft.Message, body io.Reader
 		return err
 	}
 	n.keeper.noteSize(raft.Snapshot{Index: m.Index, Term: m.LogTerm})
-	return n.post(func(d *Driver) { d.Deliver([]raft.Message{m}) }, func() {})
+	answer := newAnswer[raft.Index]()
+	deliver := func(d *Driver) { answer.give(m.Index, d.DeliverSnapshot(m)) }
+	if err := n.post(deliver, func() { answer.give(0, ErrStopped) }); err != nil {
+		return err
+	}
+	_, err := answer.take(ctx, nil)
+	return err
 }
 
 // SnapshotStat describes the latest snapshot; false if there is none since the start.

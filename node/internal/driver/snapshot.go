@@ -84,6 +84,22 @@ func (d *Driver) Sent(to raft.ID, err error) {
 	d.pump()
 }
 
+// DeliverSnapshot takes the message about a snapshot that was received. If a newer one has taken its place meanwhile,
+// from another leader, nothing is done, and the error says so: word of the newer one is on its way.
+func (d *Driver) DeliverSnapshot(m raft.Message) error {
+	s, err := Described(m)
+	if err != nil {
+		return err
+	}
+	held, err := d.config.Snapshots.Read(s)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	d.Deliver([]raft.Message{m})
+	return nil
+}
+
 // sendOut gives messages to the transport, but for snapshots, which travel beside them.
 func (d *Driver) sendOut(messages []raft.Message) {
 	isSnapshot := func(m raft.Message) bool { return m.Type == raft.MsgSnapshot }
