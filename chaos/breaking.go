@@ -34,11 +34,16 @@ func (b *breaking) effect(but int) (e Effect) {
 	return e
 }
 
-// down are the members that faults in force, but for one, keep from running.
-func (b *breaking) down(but int) []string {
+// held are the members that faults in force, but for one, may keep from running.
+func (b *breaking) held(but int) (nodes []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.effect(but).Down
+	for _, w := range b.inForce {
+		if w.Fault != but && w.What.Kind.family().Stops {
+			nodes = union(nodes, w.Nodes)
+		}
+	}
+	return nodes
 }
 
 func (b *breaking) latest() *Window {
@@ -209,8 +214,8 @@ func (p *progress) skip(w Window, why error) {
 // breakIt runs one fault from its intent to its evidence. Nothing but the wait in the middle ends with ctx.
 func (p *progress) breakIt(ctx context.Context, c *clock, t *turn, w *Window) {
 	lasting := context.WithoutCancel(ctx)
-	fault := &Injected{Fault: w.What, Nodes: w.Nodes, Members: members(p.Cluster), Cluster: p.Cluster, System: p.System, Random: t.choice}
-	fault.Seen.HeldBefore = p.breaking.down(w.Fault)
+	fault := &Injected{Fault: w.What, Nodes: w.Nodes, Members: members(p.Cluster), Cluster: p.Cluster, System: p.System, Front: p.front, Random: t.choice}
+	fault.Seen.HeldBefore = p.breaking.held(w.Fault)
 	prepared := bounded(lasting, fault.Prepare)
 	if err := p.note(w, Intent, fault, prepared); err != nil {
 		// What is not on disk could not be cleaned up after us: leave it.
@@ -226,12 +231,14 @@ func (p *progress) breakIt(ctx context.Context, c *clock, t *turn, w *Window) {
 	w.InForce = p.recorder.Now()
 	p.note(w, Applied, nil, applied)
 	if applied == nil {
-		p.wait(ctx, t.For)
+		if err := fault.Last(ctx, t.For); err != nil {
+			p.note(w, Applied, nil, err)
+		}
 	}
 	observed := bounded(lasting, fault.Observe)
 	w.To = p.recorder.Now()
 	healed := family.bounded(lasting, fault.Undo)
-	fault.Seen.HeldAfter = p.breaking.down(w.Fault)
+	fault.Seen.HeldAfter = p.breaking.held(w.Fault)
 	p.note(w, Healed, nil, healed)
 	w.Evidence = fault.Evidence()
 	p.note(w, Observed, nil, observed)

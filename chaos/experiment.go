@@ -91,6 +91,7 @@ type progress struct {
 	samples   *harness.Samples // what the monitor is told
 	announcer *announcer
 	saying    sync.Mutex
+	front     *harness.Front // nil where no fault needs one
 	breaking  breaking
 	result    Result
 
@@ -161,7 +162,16 @@ func (p *progress) prepare(ctx context.Context) (err error) {
 	} else if err != nil {
 		return err
 	}
-	p.load, err = harness.StartLoad(lasting, p.Cluster, p.System, harness.LoadConfig{
+	asked := p.Cluster // by the clients
+	for _, e := range p.Schedule.Events {
+		if p.front == nil && e.Fault.Kind.family().Front {
+			if p.front, err = harness.NewFront(p.Cluster); err != nil {
+				return err
+			}
+			asked = p.front
+		}
+	}
+	p.load, err = harness.StartLoad(lasting, asked, p.System, harness.LoadConfig{
 		Seed: Random(p.Schedule.Seed, workloadStream).Uint64(), Clients: p.Clients, Rate: p.Rate,
 		Timeout: operationMax, Workload: p.workload, Recorder: p.recorder, Aim: p.aim, Aimed: p.AtLeader,
 	})

@@ -179,10 +179,12 @@ func TestFaultsThatOverlapAreProvenAndUndoneEachByItself(t *testing.T) {
 	x := start(t, raftd, `seed 1
 at ops 20 partition leader for 4s
 when leader pause follower for 2s
-at 6s one-way follower direction=in for 2s
-end 9s`)
+at 6s delay all delay=30ms jitter=10ms for 4s
+at 7s crash follower during=snapshot for 2s
+at 10s client-cut follower for 1500ms
+end 12s`)
 	result := judged(t, x)
-	if result.Verdict != chaos.Pass || len(result.Windows) != 3 {
+	if result.Verdict != chaos.Pass || len(result.Windows) != 5 {
 		t.Fatalf("%s: %s", result.Verdict, result.Reason())
 	}
 	cut, paused := result.Windows[0], result.Windows[1]
@@ -195,7 +197,7 @@ end 9s`)
 	}
 	defer file.Close()
 	executed, err := chaos.ParseSchedule(file)
-	if err != nil || len(executed.Events) != 3 {
+	if err != nil || len(executed.Events) != 5 {
 		t.Fatalf("%v\n%s", err, executed)
 	}
 	first := executed.Events[0]

@@ -19,11 +19,15 @@ type Family struct {
 	Needs  string // of the world, one line; empty where every world has it
 	Target Target // where a schedule names none; empty: it must name one
 	Params []Param
+	// Draws are faults of this kind, as in a schedule, from which `everything` and `--faults` draw; each lasts 2.5 s to 4 s.
+	// Without any it is never drawn.
+	Draws []string
 	// Check, if set, refuses parameters that do not go together.
 	Check func(Fault) error
 	// Fits, if set, says before anything is started why the fault would be none at these nodes among these members.
 	Fits func(f Fault, nodes, members []string) error
-	// Able, if set, returns an error that wraps harness.ErrUnsupported where this cluster cannot have the fault.
+	// Able, if set, returns an error that wraps harness.ErrUnsupported where this cluster cannot have the fault. It looks at
+	// what kind of cluster it is: it is also asked of one that does not run yet.
 	Able func(harness.Cluster) error
 	// Effect says what the protocol loses while the fault is in force; nil: nothing that it must not do without.
 	Effect func(f Fault, nodes, members []string) Effect
@@ -35,6 +39,10 @@ type Family struct {
 	Excludes []Kind
 	// Takes is how long the injection may take, and the undo. Zero: probeTimeout, as any probe.
 	Takes time.Duration
+	// Front asks for clients that go through a relay of the lab, see harness.Front.
+	Front bool
+	// Stops says that the processes that it hits may not run while it is in force: who else hits them must not be blamed.
+	Stops bool
 	// New makes the state of one fault.
 	New func() Action
 }
@@ -50,6 +58,12 @@ type Action interface {
 	// Judge reads only what was observed, in i.Seen and in the Action, so that each outcome can be tested without a
 	// cluster. It says what is missing to f, and what was seen.
 	Judge(i *Injected, f *Findings)
+}
+
+// Acting is an Action that goes on doing something while it is in force. Act may return before ctx ends, which it does
+// when the fault is over; its error counts as one of the injection.
+type Acting interface {
+	Act(ctx context.Context, i *Injected) error
 }
 
 // Preparer is an Action that reads something of the cluster before the intent is written and anything is done.
@@ -103,6 +117,9 @@ func (k Kind) family() Family {
 	}
 	return f
 }
+
+// Able says why this kind of cluster cannot have such faults, nil if it can. It need not run.
+func (f Fault) Able(c harness.Cluster) error { return f.Kind.family().able(c) }
 
 // able says why this cluster cannot have faults of this kind, nil if it can.
 func (f Family) able(c harness.Cluster) error {

@@ -20,6 +20,9 @@ func (p *progress) finish(ctx context.Context, failed error) (Result, error) {
 	if p.load != nil {
 		p.stopLoad() // what was recorded until it ended is judged: a violation is one, whatever came after it
 	}
+	if p.front != nil {
+		p.front.Close(ctx)
+	}
 	if p.announcer != nil {
 		p.announcer.end()
 	}

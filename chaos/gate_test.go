@@ -155,7 +155,7 @@ func TestAWindowIsExemptWhereFaultsTogetherLeaveNoMajority(t *testing.T) {
 	}{
 		"one each":              {12, 18, "n2", ""},
 		"apart":                 {30, 40, "n2 n3", ""},
-		"three of five":         {12, 18, "n2 n3", "#2 (crash n2,n3)"}, // the first has 2 s to itself
+		"three of five":         {13, 18, "n2 n3", "#2 (crash n2,n3)"}, // the first has 3 s to itself
 		"almost all the time":   {11, 19, "n2 n3", "#1 (pause n1), #2 (crash n2,n3)"},
 		"the same one":          {11, 19, "n1", ""},
 		"longer than the first": {9, 24, "n2 n3", "#1 (pause n1)"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"raftlab/harness"
 )
@@ -17,7 +18,8 @@ type Injected struct {
 	Members []string // of the cluster
 	Cluster harness.Cluster
 	System  harness.System
-	Random  *rand.Rand // for what the family itself draws; the same for one seed and place in the schedule
+	Front   *harness.Front // nil where no fault of the schedule needs one
+	Random  *rand.Rand     // for what the family itself draws; the same for one seed and place in the schedule
 	Seen    Observations
 
 	action Action
@@ -45,6 +47,19 @@ func (i *Injected) Inject(ctx context.Context) error {
 		err = i.action.Apply(ctx, i)
 	}
 	i.Seen.ApplyError, i.Seen.Unsupported = text(err), errors.Is(err, harness.ErrUnsupported)
+	return err
+}
+
+// Last lets the fault go on for d, or until ctx ends. Call it after an Inject without an error.
+func (i *Injected) Last(ctx context.Context, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	var err error
+	if a, ok := i.action.(Acting); ok {
+		err = a.Act(ctx, i)
+		i.Seen.ApplyError = text(err)
+	}
+	<-ctx.Done()
 	return err
 }
 

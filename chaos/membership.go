@@ -27,8 +27,8 @@ const changeTakes = 30 * time.Second
 func init() {
 	family := Family{
 		Needs: "a world and a system that can change members", Able: needs[harness.Member]("change members"), Takes: changeTakes,
-		Excludes: []Kind{Crash, Pause, Remove, Replace, Wipe},
-		Effect:   killing,
+		Excludes: []Kind{Crash, Rolling, Pause, Remove, Replace, Wipe},
+		Effect:   killing, Stops: true,
 		Fits: func(f Fault, nodes, members []string) error {
 			if 2*len(nodes) >= len(members) {
 				return fmt.Errorf("%w: %s at %s of %s leaves no majority to agree to it", ErrTarget, f.Kind, strings.Join(nodes, " "), Counted(len(members), "member"))
@@ -38,7 +38,8 @@ func init() {
 	}
 	add := family
 	add.Kind, add.Does, add.Target = Add, "newcomers join the members, and are removed again", All
-	add.Excludes, add.Effect, add.Fits = nil, nil, nil
+	add.Excludes, add.Effect, add.Fits, add.Stops = nil, nil, nil, false
+	add.Draws = []string{"add all"}
 	add.Params = []Param{{Name: "count", Unit: Number, Default: "1", Means: "how many join, one after the other"}}
 	add.Check = func(f Fault) error {
 		if n := f.Number("count"); f.Target != All || n < 1 || n > 10 {
@@ -49,13 +50,15 @@ func init() {
 	add.New = func() Action { return &adding{} }
 	remove := family
 	remove.Kind, remove.Does, remove.Target = Remove, "members are taken out and run on, removed; newcomers take their place", Follower
-	remove.Suffers = "removed"
+	remove.Suffers, remove.Draws = "removed", []string{"remove follower", "remove leader"}
 	remove.New = func() Action { return &removing{} }
 	replace := family
 	replace.Kind, replace.Does, replace.Target = Replace, "a newcomer joins for each member, which is then removed and ended", Follower
+	replace.Draws = []string{"replace follower", "replace leader"}
 	replace.New = func() Action { return &replacing{} }
 	wipe := family
 	wipe.Kind, wipe.Does, wipe.Target = Wipe, "the process ends by SIGKILL and its data are lost; it comes back as a new member", Follower
+	wipe.Draws = []string{"wipe follower"}
 	wipe.New = func() Action { return &wiping{} }
 	for _, f := range []Family{add, remove, replace, wipe} {
 		Register(f)

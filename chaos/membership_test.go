@@ -114,7 +114,7 @@ func TestChangesThatCannotBeAreRefusedBeforeAnythingIsStarted(t *testing.T) {
 			t.Fatal(err)
 		}
 		for seed := range uint64(20) {
-			if err := s.Schedule(seed).Fits(five); err != nil {
+			if err := drawn(s, seed).Fits(five); err != nil {
 				t.Errorf("%s, seed %d: %v", name, seed, err)
 			}
 		}

@@ -20,9 +20,9 @@ const (
 )
 
 func init() {
-	cutting := func(k Kind, target Target, does string, cut func(f Fault, nodes, members []string) []harness.Link) Family {
+	cutting := func(k Kind, target Target, does string, cut func(f Fault, nodes, members []string) []harness.Link, draws ...string) Family {
 		return Family{
-			Kind: k, Does: does, Target: target, Needs: "a world that can cut links", Able: needs[harness.Networker]("cut links"),
+			Kind: k, Does: does, Target: target, Draws: draws, Needs: "a world that can cut links", Able: needs[harness.Networker]("cut links"),
 			Effect: func(f Fault, nodes, members []string) Effect { return Effect{Cut: cut(f, nodes, members)} },
 			Fits: func(f Fault, nodes, members []string) error {
 				if len(cut(f, nodes, members)) == 0 {
@@ -38,12 +38,14 @@ func init() {
 		return func(_ Fault, nodes, members []string) []harness.Link { return cut(nodes, members) }
 	}
 	Register(cutting(Partition, "", "members are cut off from all others, both ways; those cut off together still hear each other",
-		whole(func(nodes, members []string) []harness.Link { return isolate(members, nodes) })))
+		whole(func(nodes, members []string) []harness.Link { return isolate(members, nodes) }),
+		"partition leader", "partition leader-minority", "partition half", "partition follower"))
 	Register(cutting(Bridge, One, "the others fall into two halves that hear each other only through the target",
-		whole(func(nodes, members []string) []harness.Link { return bridge(members, nodes) })))
+		whole(func(nodes, members []string) []harness.Link { return bridge(members, nodes) }), "bridge follower"))
 	Register(cutting(Ring, All, "every member hears a majority, and no two the same one; of four members or more",
-		whole(func(_, members []string) []harness.Link { return ring(members) })))
-	oneWay := cutting(OneWay, "", "only one direction between members and all others is cut", oneWay)
+		whole(func(_, members []string) []harness.Link { return ring(members) }), "ring all"))
+	oneWay := cutting(OneWay, "", "only one direction between members and all others is cut", oneWay,
+		"one-way leader", "one-way leader direction=in", "one-way follower direction=in")
 	oneWay.Params = []Param{{Name: "direction", Unit: Word, Default: "out", Words: []string{"out", "in"},
 		Means: "out: nobody hears the members; in: the members hear nobody"}}
 	Register(oneWay)

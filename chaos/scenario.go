@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"raftlab/harness"
 )
 
 // Scenario is a named way to draw a Schedule from a seed.
@@ -14,7 +16,8 @@ type Scenario struct {
 	Name  string
 	Shows string // one sentence for `raftlab list`
 	steps []step
-	Load  Load // zero fields: what a run has without it
+	total time.Duration // without steps: faults are composed for so long
+	Load  Load          // zero fields: what a run has without it
 }
 
 // Load says who asks while things break. Some mistakes show only to many clients, or to clients that go on asking the
@@ -71,12 +74,54 @@ var Scenarios = []Scenario{
 		steps: []step{cutBusyLeader, cutBusyLeader, cutBusyLeader, cutBusyLeader, cutBusyLeader},
 		Load:  Load{Clients: 32, Keys: 16, Rate: 600, AtLeader: 20}},
 	{Name: "partition-minority", Shows: "cut the leader with one more from the other three, twice", steps: []step{cutMinority, cutMinority}},
+	{Name: "halves", Shows: "cut half of the members from the other half, three times",
+		steps: repeat(3, during("partition half", 4*time.Second))},
+	{Name: "partition-ring", Shows: "everybody hears a majority and nobody the same one, twice; of four members or more",
+		steps: repeat(2, during("ring all", 5*time.Second))},
+	{Name: "bridge", Shows: "two halves that hear each other only through a follower, twice",
+		steps: repeat(2, during("bridge follower", 5*time.Second))},
+	{Name: "one-way", Shows: "nobody hears the leader; the leader hears nobody; a follower hears nobody",
+		steps: []step{during("one-way leader", 4*time.Second), during("one-way leader direction=in", 4*time.Second),
+			during("one-way follower direction=in", 4*time.Second)}},
+	{Name: "client-cut", Shows: "cut the clients from the leader, and then from a follower, whose peers still hear them",
+		steps: []step{during("client-cut leader", 3*time.Second), during("client-cut follower", 3*time.Second)}},
 	{Name: "kill-leader", Shows: "SIGKILL the leader and start it again, twice", steps: []step{killLeader, killLeader}},
 	{Name: "kill-all", Shows: "SIGKILL every member at once and start all again, twice", steps: []step{killAll, killAll}},
+	{Name: "rolling-restart", Shows: "restart one member after the other, by SIGTERM and then by SIGKILL",
+		steps: []step{during("rolling all signal=TERM", 12*time.Second), during("rolling all", 12*time.Second)}},
+	{Name: "kill-in-snapshot", Shows: "SIGKILL a follower while it takes a snapshot, and then the leader, twice",
+		steps: repeat(2, during("crash follower during=snapshot", 2*time.Second), during("crash leader during=snapshot", 3*time.Second))},
 	{Name: "pause-leader", Shows: "stop the leader while clients go on asking it, until others have elected another; four times",
 		steps: []step{pauseLeader, pauseLeader, pauseLeader, pauseLeader},
 		Load:  Load{Clients: 24, Keys: 8, Rate: 240, AtLeader: 14}},
 	{Name: "pause-follower", Shows: "stop a follower for longer than an election time-out, twice", steps: []step{pauseFollower, pauseFollower}},
+	{Name: "slow-link", Shows: "every link late by 30 ms to 70 ms; then the leader's links late and narrow",
+		steps: []step{during("delay all delay=50ms jitter=20ms", 5*time.Second), during("delay leader delay=80ms jitter=40ms", 5*time.Second),
+			during("bandwidth leader rate=32KiB", 5*time.Second).over1s()}},
+	{Name: "lossy-link", Shows: "every link loses one in ten; then the leader's links lose one in four",
+		steps: []step{during("loss all loss=10%", 5*time.Second), during("loss leader loss=25%", 5*time.Second)}},
+	{Name: "messy-link", Shows: "packets overtake each other and come twice, on every link; in containers only",
+		steps: []step{during("reorder all", 5*time.Second), during("duplicate all", 5*time.Second), during("reorder leader delay=60ms", 4*time.Second).over1s()}},
+	{Name: "overlap", Shows: "cut the leader off, and when another is elected pause a follower; kill the leader while all links are slow",
+		steps: []step{during("partition leader", 5*time.Second), {fault: "pause follower", shortest: 2 * time.Second, longest: 2500 * time.Millisecond, when: "when leader"},
+			during("delay all delay=30ms jitter=10ms", 6*time.Second), {fault: "crash leader", shortest: 3 * time.Second, longest: 3500 * time.Millisecond, over: 5 * time.Second}}},
+	{Name: "everything", Shows: "faults of every family that this world can have, in an order drawn from the seed, some overlapping",
+		total: 60 * time.Second},
+}
+
+// during is a step of about this length.
+func during(fault string, d time.Duration) step {
+	return step{fault: fault, shortest: d, longest: d + d/5}
+}
+
+// over1s begins a second before the step before it ends.
+func (s step) over1s() step { s.over = time.Second; return s }
+
+func repeat(n int, steps ...step) (all []step) {
+	for range n {
+		all = append(all, steps...)
+	}
+	return all
 }
 
 // ErrScenario is returned for a name that no scenario has.
@@ -94,8 +139,17 @@ func FindScenario(name string) (Scenario, error) {
 	return Scenario{}, fmt.Errorf("%w %q is not known; use one of %s", ErrScenario, name, strings.Join(known, ", "))
 }
 
-// Schedule draws the times from the seed.
-func (s Scenario) Schedule(seed uint64) Schedule {
+// Schedule draws the times from the seed, for the kind of cluster that c is; it need not run. Where faults are drawn, cannot
+// names the families that are left out, and why.
+func (s Scenario) Schedule(seed uint64, c harness.Cluster) (drawn Schedule, cannot []string) {
+	if len(s.steps) == 0 {
+		faults, cannot := Drawable(c)
+		return Compose(faults, s.total, seed), cannot
+	}
+	return s.draw(seed), nil
+}
+
+func (s Scenario) draw(seed uint64) Schedule {
 	random := Random(seed, scheduleStream)
 	drawn := Schedule{Seed: seed}
 	at := between(random, quietShortest, quietLongest) // when the next may begin

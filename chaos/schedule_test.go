@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"raftlab/harness"
+	"raftlab/harness/process"
 )
 
 // anyFault draws a fault of any family with some of its parameters.
@@ -70,21 +73,88 @@ func FuzzParseSchedule(f *testing.F) {
 	})
 }
 
+// anything is a world of which nobody knows what it cannot do.
+type anything struct {
+	harness.Cluster
+	harness.Killer
+	harness.Pauser
+	harness.Networker
+	harness.Shaper
+	harness.Member
+}
+
+func (anything) World() string                { return "any" }
+func (anything) CanShape(harness.Shape) error { return nil }
+
+func drawn(s Scenario, seed uint64) Schedule {
+	schedule, _ := s.Schedule(seed, anything{})
+	return schedule
+}
+
+func TestEverythingDrawsEveryFamilyThatTheWorldHasAndNamesTheOthers(t *testing.T) {
+	everything, err := FindScenario("everything")
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlaps := 0
+	for seed := range uint64(50) {
+		s, cannot := everything.Schedule(seed, anything{})
+		if len(cannot) != 0 && seed == 0 {
+			t.Logf("left out: %q", cannot)
+		}
+		if len(s.Events) < 8 || s.End > everything.total+10*time.Second {
+			t.Errorf("seed %d:\n%s", seed, s)
+		}
+		for i := range s.Events[1:] {
+			if s.Events[i+1].overlaps(s.Events[i]) {
+				overlaps++
+			}
+		}
+	}
+	if overlaps < 50 {
+		t.Errorf("%d overlaps in 50 schedules", overlaps)
+	}
+	faults, cannot := Drawable(&process.Cluster{})
+	if len(faults) == 0 || !strings.Contains(strings.Join(cannot, "; "), "reorder: process: shape: a relay carries streams") {
+		t.Errorf("processes cannot %q", cannot)
+	}
+	for _, f := range faults {
+		if f.Kind == Reorder || f.Kind == Duplicate {
+			t.Errorf("%s was drawn for processes", f)
+		}
+	}
+}
+
+func TestAListOfFaultsIsWordsAndWholeFaults(t *testing.T) {
+	got, err := ParseFaults("ring, crash n1,n3,delay all delay=80ms")
+	if err != nil || len(got) != 3 || got[0].String() != "ring all" || got[1].String() != "crash n1,n3" || got[2].String() != "delay all delay=80ms" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, bad := range []string{"", "crsh", "crash,", "n1,n2", "ring,,pause"} {
+		if got, err := ParseFaults(bad); err == nil {
+			t.Errorf("%q: %v", bad, got)
+		}
+	}
+}
+
 func TestEveryScenarioDrawsAValidScheduleFromEverySeed(t *testing.T) {
 	for _, scenario := range Scenarios {
 		for seed := range uint64(200) {
-			s := scenario.Schedule(seed)
+			s := drawn(scenario, seed)
 			if err := s.Validate(); err != nil {
 				t.Fatalf("%s, seed %d: %v", scenario.Name, seed, err)
 			}
-			if again := scenario.Schedule(seed); !reflect.DeepEqual(s, again) {
+			if again := drawn(scenario, seed); !reflect.DeepEqual(s, again) {
 				t.Fatalf("%s, seed %d draws\n%sand then\n%s", scenario.Name, seed, s, again)
 			}
-			if s.End > 40*time.Second {
+			if s.Fits(five) != nil {
+				t.Fatalf("%s, seed %d: %v", scenario.Name, seed, s.Fits(five))
+			}
+			if s.End > 40*time.Second && scenario.total == 0 {
 				t.Fatalf("%s, seed %d takes %v", scenario.Name, seed, s.End)
 			}
 		}
-		if reflect.DeepEqual(scenario.Schedule(1).Events, scenario.Schedule(2).Events) {
+		if reflect.DeepEqual(drawn(scenario, 1).Events, drawn(scenario, 2).Events) {
 			t.Errorf("%s is the same for two seeds", scenario.Name)
 		}
 	}
@@ -96,7 +166,7 @@ func TestTheDefaultScenarioCutsTheLeaderKillsTheLeaderAndPausesAFollower(t *test
 		t.Fatal(err)
 	}
 	var faults []string
-	for _, e := range scenario.Schedule(7).Events {
+	for _, e := range drawn(scenario, 7).Events {
 		faults = append(faults, e.Fault.String())
 	}
 	if got := strings.Join(faults, "; "); got != "partition leader; crash leader; pause follower" {
@@ -106,7 +176,7 @@ func TestTheDefaultScenarioCutsTheLeaderKillsTheLeaderAndPausesAFollower(t *test
 
 func TestAnUnknownScenarioNamesTheKnownOnes(t *testing.T) {
 	_, err := FindScenario("defualt")
-	if !errors.Is(err, ErrScenario) || !strings.Contains(err.Error(), "default, partition-leader, partition-minority, kill-leader, kill-all, pause-leader, pause-follower") {
+	if !errors.Is(err, ErrScenario) || !strings.Contains(err.Error(), "use one of default, partition-leader, ") {
 		t.Error(err)
 	}
 }
@@ -119,7 +189,7 @@ func TestABadScheduleIsRefusedWithItsLineAndTheRule(t *testing.T) {
 		"seed -1\nend 1s":        `line 1: seed "-1" is not a whole number`,
 		"seed 1\nseed 2\nend 1s": "line 2: seed is on line 1 already",
 		"seed 1\nend 5s":         "no fault",
-		"seed 1\nat 1s kill leader for 2s\nend 5s":                        `chaos: schedule: line 2: fault "kill" is not known; use add, bridge, crash, `,
+		"seed 1\nat 1s kill leader for 2s\nend 5s":                        `chaos: schedule: line 2: fault "kill" is not known; use `,
 		"seed 1\n\n# x\nat 1s crash leadr for 2s\nend 5s":                 `line 4: target "leadr" is not known; use one, minority`,
 		"seed 1\nat 1 crash leader for 2s\nend 5s":                        `line 2: "1" is not a time`,
 		"seed 1\nat 1s crash leader for -2s\nend 5s":                      `line 2: "-2s" is not a time`,

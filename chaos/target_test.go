@@ -125,7 +125,7 @@ func TestAWordDrawsAmongMembersThatFaultsInForceHaveLeft(t *testing.T) {
 
 func TestAMisspeltFaultOrTargetIsAnErrorThatNamesTheKnownOnes(t *testing.T) {
 	for _, c := range []struct{ fault, want string }{
-		{"kil leader", "bridge, crash, "},
+		{"kil leader", `fault "kil" is not known; use `},
 		{"strobe_skews leader", "partition, pause"},
 		{"", `fault "" is not known`},
 		{"crash leadr", "one, minority, half, majority, leader, follower, leader-minority, all"},
@@ -134,7 +134,12 @@ func TestAMisspeltFaultOrTargetIsAnErrorThatNamesTheKnownOnes(t *testing.T) {
 		{"crash n1, n2", "one, minority"},
 		{"crash n0", "one, minority"},
 		{"crash n1 n2", `"n2" is not name=value`},
-		{"crash n1 force=9", `parameter "force" is not known: it has none`},
+		{"pause n1 force=9", `parameter "force" is not known: it has none`},
+		{"delay all delay=-5ms", "delay=-5ms is not a time such as 200ms"},
+		{"delay all jitter=90ms", "jitter at most the delay"},
+		{"loss all loss=30", "loss=30 is not a share from 0% to 100%"},
+		{"loss all loss=100%", "a link that loses all is a partition"},
+		{"crash n1 during=snapshot signal=TERM", "during=snapshot is for signal=KILL"},
 		{"one-way n1 dir=in", `parameter "dir" is not known; use direction`},
 		{"one-way n1 direction=up", "direction=up is not one of out, in"},
 		{"one-way n1 direction=in direction=out", "direction is given twice"},

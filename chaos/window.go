@@ -43,8 +43,8 @@ func (w *Window) effects(members []string, others Effect) {
 }
 
 // serviceMin is how long a majority must be left, at one go, before a store can be blamed for not having served: an
-// election takes about 1.5 time-outs of 0.5 s, and then clients must find the new leader.
-const serviceMin = 2 * time.Second
+// election takes about 1.5 time-outs of 0.5 s, and twice that on a busy machine, and then clients must find the new leader.
+const serviceMin = 3 * time.Second
 
 // couldServe says whether a majority was left in w for long enough, whatever else was in force meanwhile. A window that
 // no other one overlaps is never too short.

@@ -46,6 +46,12 @@ type Inspector interface {
 	Inspect(ctx context.Context, endpoint string) (Status, error)
 }
 
+// Snapshotter is a System whose members take a snapshot when they are asked to. Without it none can be killed while it does.
+type Snapshotter interface {
+	// Snapshot returns when the member has taken one, or has nothing to take one of.
+	Snapshot(ctx context.Context, endpoint string) error
+}
+
 // Versioner is a System whose members say what they were built from. Without it a report does not.
 type Versioner interface {
 	Version(ctx context.Context, endpoint string) (string, error)

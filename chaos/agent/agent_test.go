@@ -21,7 +21,7 @@ func TestBadArgumentsAreUsage(t *testing.T) {
 		{}, {"cut"}, {"cut", "--peer", "n1"}, {"cut", "--peer", "10.0.0.1/up"}, {"cut", "--peer", "::1"},
 		{"cut", "--peer", "10.0.0.1", "extra"}, {"cut", "--port", "1"}, {"heal", "now"}, {"mend"},
 	} {
-		if err := run(args, &bytes.Buffer{}); !errors.Is(err, errUsage) {
+		if err := run(args, nil, &bytes.Buffer{}); !errors.Is(err, errUsage) {
 			t.Errorf("agent %s: %v", strings.Join(args, " "), err)
 		}
 	}
@@ -38,17 +38,22 @@ func TestPeerWithoutDirectionIsBoth(t *testing.T) {
 
 const inNamespace = "RAFTLAB_AGENT_TEST_NAMESPACE"
 
-// The test runs itself again in a network namespace of its own, where rules harm nobody.
 func TestRulesInARealKernel(t *testing.T) {
 	if os.Getenv(inNamespace) != "" {
 		testRules(t)
 		return
 	}
+	inOwnNamespace(t)
+}
+
+// inOwnNamespace runs the test again in a network namespace of its own, where rules harm nobody.
+func inOwnNamespace(t *testing.T) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, "-test.run", "^TestRulesInARealKernel$", "-test.v")
+	cmd := exec.Command(self, "-test.run", "^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), inNamespace+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if os.Getuid() != 0 {
@@ -117,7 +122,7 @@ func testRules(t *testing.T) {
 
 func do(t *testing.T, args ...string) {
 	t.Helper()
-	if err := run(args, &bytes.Buffer{}); err != nil {
+	if err := run(args, nil, &bytes.Buffer{}); err != nil {
 		t.Fatalf("agent %s: %v", strings.Join(args, " "), err)
 	}
 }
@@ -126,7 +131,7 @@ func counters(t *testing.T) Counters {
 	t.Helper()
 	var out bytes.Buffer
 	var c Counters
-	if err := run([]string{"counters"}, &out); err != nil {
+	if err := run([]string{"counters"}, nil, &out); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(out.Bytes(), &c); err != nil {

@@ -4,6 +4,8 @@
 //
 //	agent wait                          idle until SIGTERM: process 1 of the side-car
 //	agent cut --peer IP[/in|/out] ...   drop packets from (in) or to (out) a peer, or both
+//	agent shape --peer IP[/in|/out] ... [--loss 0.3] [--delay 50ms] [--jitter 10ms] [--reorder 0.2] [--duplicate 0.1] [--rate 65536]
+//	                                    hold packets in user space until stdin ends; a line on it asks what has passed
 //	agent counters                      the rules in force and what each has dropped, as JSON
 //	agent heal [--peer IP[/in|/out]]... remove the rules for these peers, or the whole table
 //	agent check                         can this kernel do all of this here?
@@ -26,7 +28,7 @@ import (
 
 // Exit codes: 0 done, 1 the kernel refused, 3 it cannot do this here, 64 usage.
 func main() {
-	err := run(os.Args[1:], os.Stdout)
+	err := run(os.Args[1:], os.Stdin, os.Stdout)
 	if err == nil {
 		return
 	}
@@ -43,13 +45,20 @@ func main() {
 // errUnsupported says that no cut will ever work in this container on this kernel.
 var errUnsupported = errors.New("links cannot be cut here")
 
-var errUsage = errors.New("usage: agent wait | cut --peer IP[/in|/out] ... | counters | heal [--peer IP[/in|/out]] ... | check")
+var errUsage = errors.New("usage: agent wait | cut --peer IP[/in|/out] ... | shape --peer IP[/in|/out] ... | counters | heal [--peer IP[/in|/out]] ... | check")
 
-func run(args []string, stdout io.Writer) error {
+func run(args []string, stdin io.Reader, stdout io.Writer) error {
 	if len(args) == 0 {
 		return errUsage
 	}
 	command, args := args[0], args[1:]
+	if command == "shape" {
+		s, err := parseShape(args)
+		if err != nil {
+			return err
+		}
+		return runShape(s, stdin, stdout)
+	}
 	if command != "cut" && command != "heal" && len(args) > 0 {
 		return fmt.Errorf("%s takes no arguments: %w", command, errUsage)
 	}
@@ -92,6 +101,18 @@ func parseDrops(command string, args []string) ([]Drop, error) {
 	var drops []Drop
 	flags := flag.NewFlagSet(command, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
+	peerFlag(flags, &drops)
+	if err := flags.Parse(args); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", command, err, errUsage)
+	}
+	if flags.NArg() > 0 || len(drops) == 0 {
+		return nil, fmt.Errorf("%s needs --peer and nothing else: %w", command, errUsage)
+	}
+	return drops, nil
+}
+
+// peerFlag adds to drops what --peer names.
+func peerFlag(flags *flag.FlagSet, drops *[]Drop) *[]Drop {
 	flags.Func("peer", "IP, IP/in or IP/out", func(text string) error {
 		ip, direction, _ := strings.Cut(text, "/")
 		addr, err := netip.ParseAddr(ip)
@@ -100,19 +121,13 @@ func parseDrops(command string, args []string) ([]Drop, error) {
 		}
 		switch direction {
 		case in, out:
-			drops = append(drops, Drop{Peer: addr, Direction: direction})
+			*drops = append(*drops, Drop{Peer: addr, Direction: direction})
 		case "", "both":
-			drops = append(drops, Drop{Peer: addr, Direction: in}, Drop{Peer: addr, Direction: out})
+			*drops = append(*drops, Drop{Peer: addr, Direction: in}, Drop{Peer: addr, Direction: out})
 		default:
 			return fmt.Errorf("direction %q is none of in, out and both", direction)
 		}
 		return nil
 	})
-	if err := flags.Parse(args); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", command, err, errUsage)
-	}
-	if flags.NArg() > 0 || len(drops) == 0 {
-		return nil, fmt.Errorf("%s needs --peer and nothing else: %w", command, errUsage)
-	}
-	return drops, nil
+	return drops
 }

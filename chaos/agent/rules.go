@@ -54,13 +54,7 @@ func cut(conn *nftables.Conn, drops []Drop) error {
 }
 
 func addDrops(conn *nftables.Conn, table *nftables.Table, drops []Drop, have []Counter) {
-	chains := map[string]*nftables.Chain{}
-	for direction, hook := range map[string]*nftables.ChainHook{in: nftables.ChainHookInput, out: nftables.ChainHookOutput} {
-		chains[direction] = conn.AddChain(&nftables.Chain{
-			Name: direction, Table: table, Type: nftables.ChainTypeFilter,
-			Hooknum: hook, Priority: nftables.ChainPriorityFilter,
-		})
-	}
+	chains := addChains(conn, table, *nftables.ChainPriorityFilter)
 	for i, drop := range drops {
 		known := slices.ContainsFunc(have, func(c Counter) bool { return c.Drop == drop })
 		if !known && !slices.Contains(drops[:i], drop) {
@@ -69,8 +63,23 @@ func addDrops(conn *nftables.Conn, table *nftables.Table, drops []Drop, have []C
 	}
 }
 
-// match is: ip saddr|daddr <peer> counter drop. The addresses are at bytes 12 and 16 of the IPv4 header (RFC 791).
+func addChains(conn *nftables.Conn, table *nftables.Table, priority nftables.ChainPriority) map[string]*nftables.Chain {
+	chains := map[string]*nftables.Chain{}
+	for direction, hook := range map[string]*nftables.ChainHook{in: nftables.ChainHookInput, out: nftables.ChainHookOutput} {
+		chains[direction] = conn.AddChain(&nftables.Chain{
+			Name: direction, Table: table, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: &priority,
+		})
+	}
+	return chains
+}
+
+// match is: ip saddr|daddr <peer> counter drop.
 func match(drop Drop) []expr.Any {
+	return append(address(drop), &expr.Counter{}, &expr.Verdict{Kind: expr.VerdictDrop})
+}
+
+// address is: ip saddr|daddr <peer>. The addresses are at bytes 12 and 16 of the IPv4 header (RFC 791).
+func address(drop Drop) []expr.Any {
 	offset := uint32(12)
 	if drop.Direction == out {
 		offset = 16
@@ -78,8 +87,6 @@ func match(drop Drop) []expr.Any {
 	return []expr.Any{
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: drop.Peer.AsSlice()},
-		&expr.Counter{},
-		&expr.Verdict{Kind: expr.VerdictDrop},
 	}
 }
 

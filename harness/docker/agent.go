@@ -66,7 +66,7 @@ func (c *Cluster) agentFor(ctx context.Context, node string, have *agent) (*agen
 		},
 		HostConfigModifier: func(hc *container.HostConfig) {
 			hc.NetworkMode = container.NetworkMode("container:" + m.id())
-			hc.CapDrop, hc.CapAdd = []string{"ALL"}, []string{"NET_ADMIN"}
+			hc.CapDrop, hc.CapAdd = []string{"ALL"}, []string{"NET_ADMIN", "NET_RAW"}
 			hc.ReadonlyRootfs = true
 		},
 	})

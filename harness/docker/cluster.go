@@ -103,6 +103,7 @@ var (
 	_ harness.Pauser    = (*Cluster)(nil)
 	_ harness.Networker = (*Cluster)(nil)
 	_ harness.Member    = (*Cluster)(nil)
+	_ harness.Shaper    = (*Cluster)(nil)
 )
 
 // membersMax is how many addresses there are for members, with those that come later.
@@ -327,7 +328,7 @@ func (c *Cluster) Start(ctx context.Context, node string) error {
 	if _, err := c.engine.api.ContainerStart(ctx, m.id(), client.ContainerStartOptions{}); err != nil {
 		return fmt.Errorf("docker: start %s: %w", node, err)
 	}
-	return c.reapply(ctx, node, left)
+	return errors.Join(c.reapply(ctx, node, left), c.reshape(ctx, node))
 }
 
 // Kill sends a signal to the member's process, and returns when the container has ended where it is SIGKILL.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -22,6 +23,8 @@ type cuts struct {
 	owner   map[harness.Link]string
 	agents  map[string]*agent
 	carried map[harness.Link]uint64 // counted by agents that are gone
+	shapes  []*shaping
+	shaped  int // shapings so far
 }
 
 func (c *cuts) init() {
@@ -283,22 +286,27 @@ func (c *Cluster) links(ctx context.Context, node string, a *agent) (map[harness
 	}
 	links := map[harness.Link]uint64{}
 	for _, rule := range counters.Rules {
-		peer := ""
-		for name, address := range c.addresses() {
-			if address == rule.Peer {
-				peer = name
-			}
-		}
-		if peer == "" {
-			return nil, fmt.Errorf("docker: a rule at %s names %s, which is no member", node, rule.Peer)
-		}
-		link := harness.Link{From: node, To: peer}
-		if rule.Direction == "in" {
-			link = harness.Link{From: peer, To: node}
+		link, err := c.linkOf(node, rule.Peer, rule.Direction)
+		if err != nil {
+			return nil, err
 		}
 		links[link] += rule.Packets
 	}
 	return links, nil
+}
+
+// linkOf is the link that a rule at node for a peer and a direction is about.
+func (c *Cluster) linkOf(node string, address netip.Addr, direction string) (harness.Link, error) {
+	for name, known := range c.addresses() {
+		switch {
+		case known != address:
+		case direction == "in":
+			return harness.Link{From: name, To: node}, nil
+		default:
+			return harness.Link{From: node, To: name}, nil
+		}
+	}
+	return harness.Link{}, fmt.Errorf("docker: a rule at %s names %s, which is no member", node, address)
 }
 
 // handOver gives the rules of a member that is about to get a new namespace to the other ends of the links, and

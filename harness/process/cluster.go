@@ -61,6 +61,7 @@ var (
 	_ harness.Pauser    = (*Cluster)(nil)
 	_ harness.Networker = (*Cluster)(nil)
 	_ harness.Member    = (*Cluster)(nil)
+	_ harness.Shaper    = (*Cluster)(nil)
 )
 
 // Start runs all members and returns when every one is Ready. On an error nothing is left running.

@@ -26,7 +26,7 @@ func (r *relay) cut(links []harness.Link) (*cut, error) {
 	c := &cut{relay: r, links: map[harness.Link]uint64{}}
 	for _, link := range links {
 		if _, named := c.links[link]; !named {
-			c.links[link] = r.gates[link].shut()
+			c.links[link] = r.gates[link].Shut()
 		}
 	}
 	r.cuts[c] = true
@@ -48,7 +48,7 @@ func (c *cut) Dropped(context.Context) (map[harness.Link]uint64, error) {
 	defer c.relay.mu.Unlock()
 	dropped := maps.Clone(c.links)
 	for link, before := range c.links {
-		dropped[link] = c.relay.gates[link].withheld() - before
+		dropped[link] = c.relay.gates[link].Withheld() - before
 	}
 	return dropped, nil
 }
@@ -64,7 +64,7 @@ func (c *cut) Heal(context.Context) error {
 // open needs relay.mu.
 func (c *cut) open() {
 	for link := range c.links {
-		c.relay.gates[link].open()
+		c.relay.gates[link].Open()
 	}
 	clear(c.links)
 	delete(c.relay.cuts, c)

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
 	"raftlab/harness"
+	"raftlab/harness/internal/stream"
 )
 
 // relay stands between the members: each dials its peers through an HTTP CONNECT proxy of its own, so the
@@ -32,7 +34,7 @@ type relay struct {
 	// aliases are other ways to name an address: Go's net/http sends no loopback address to a proxy, so a member that
 	// cannot choose how it dials goes by names.
 	aliases map[string]string // name:port -> address
-	gates   map[harness.Link]*gate
+	gates   map[harness.Link]*stream.Gate
 	cuts    map[*cut]bool // in force
 
 	ctx       context.Context // ends with the relay
@@ -41,15 +43,8 @@ type relay struct {
 	running   sync.WaitGroup
 }
 
-// queueChunks and chunkBytes bound what the relay holds for one direction of one connection, as a socket's
-// send buffer would; then the sender blocks.
-const (
-	queueChunks = 64
-	chunkBytes  = 32 << 10
-)
-
 func newRelay() *relay {
-	r := &relay{owner: map[string]string{}, aliases: map[string]string{}, gates: map[harness.Link]*gate{}, cuts: map[*cut]bool{}}
+	r := &relay{owner: map[string]string{}, aliases: map[string]string{}, gates: map[harness.Link]*stream.Gate{}, cuts: map[*cut]bool{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
@@ -64,8 +59,8 @@ func (r *relay) add(node, address string) (proxy string, err error) {
 	defer r.mu.Unlock()
 	for _, other := range r.owner {
 		if other != node {
-			r.gates[harness.Link{From: node, To: other}] = newGate()
-			r.gates[harness.Link{From: other, To: node}] = newGate()
+			r.gates[harness.Link{From: node, To: other}] = stream.NewGate()
+			r.gates[harness.Link{From: other, To: node}] = stream.NewGate()
 		}
 	}
 	r.owner[address] = node
@@ -78,7 +73,7 @@ func (r *relay) add(node, address string) (proxy string, err error) {
 }
 
 // way is the address that a CONNECT names, empty where it is no member's, and the gates on the way there and back.
-func (r *relay) way(from, host string) (address string, there, back *gate) {
+func (r *relay) way(from, host string) (address string, there, back *stream.Gate) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	address = host
@@ -90,7 +85,7 @@ func (r *relay) way(from, host string) (address string, there, back *gate) {
 	case !known:
 		return "", nil, nil
 	case from == to: // a member may dial its own address: that is no link
-		return address, newGate(), newGate()
+		return address, stream.NewGate(), stream.NewGate()
 	}
 	return address, r.gates[harness.Link{From: from, To: to}], r.gates[harness.Link{From: to, To: from}]
 }
@@ -159,29 +154,29 @@ func (r *relay) serve(from string, client *net.TCPConn) {
 	if _, err := fmt.Fprint(client, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		return
 	}
-	carry(r.ctx, br, client, server, there, back)
+	stream.Carry(r.ctx, br, client, server, there, back)
 }
 
 // awaitOpen returns when neither direction is cut, or false when the dialler gave up or the relay closes.
-func (r *relay) awaitOpen(client *net.TCPConn, there, back *gate) bool {
-	for _, g := range []*gate{there, back} {
+func (r *relay) awaitOpen(client *net.TCPConn, there, back *stream.Gate) bool {
+	for _, g := range []*stream.Gate{there, back} {
 		select {
-		case <-g.passable():
+		case <-g.Passable():
 			continue
 		default:
 		}
-		g.withhold()
+		g.Withhold()
 		// The dialler says nothing before it has its answer, so a read ends only when it gives up.
 		gone := make(chan struct{})
 		var watch sync.WaitGroup
 		watch.Go(func() {
-			if _, err := client.Read(make([]byte, 1)); !errors.Is(err, errDeadline) {
+			if _, err := client.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 				close(gone)
 			}
 		})
 		open := false
 		select {
-		case <-g.passable():
+		case <-g.Passable():
 			open = true
 		case <-gone:
 		case <-r.ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -16,13 +17,17 @@ import (
 func listCommand(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "Scenarios, and mutants that they must convict",
+		Short: "Scenarios, the faults that a schedule may have, and mutants that they must convict",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(table, "SCENARIO\tWHAT IT DOES")
 			for _, s := range chaos.Scenarios {
 				fmt.Fprintf(table, "%s\t%s\n", s.Name, s.Shows)
+			}
+			fmt.Fprintln(table, "\nFAULT\tWHAT IT DOES\tPARAMETERS")
+			for _, f := range chaos.Families() {
+				fmt.Fprintf(table, "%s\t%s\t%s\n", f.Kind, f.Does, parameters(f))
 			}
 			all, err := mutants.All()
 			if err != nil {
@@ -35,6 +40,22 @@ func listCommand(stdout io.Writer) *cobra.Command {
 			return table.Flush()
 		},
 	}
+}
+
+// parameters shows what may be said of a fault, with its default.
+func parameters(f chaos.Family) string {
+	var all []string
+	for _, p := range f.Params {
+		text := p.Name + "=" + p.Default
+		if len(p.Words) > 0 {
+			text += " (" + strings.Join(p.Words, ", ") + ")"
+		}
+		all = append(all, text)
+	}
+	if len(all) == 0 {
+		return "-"
+	}
+	return strings.Join(all, " ")
 }
 
 func versionCommand(stdout io.Writer) *cobra.Command {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,6 +15,9 @@ import (
 
 	"raftlab/chaos"
 	"raftlab/chaos/mutants"
+	"raftlab/harness"
+	"raftlab/harness/docker"
+	"raftlab/harness/process"
 )
 
 // notEmpty refuses --seed "": a script whose variable is not set must not run something else.
@@ -69,7 +73,7 @@ func (o *options) take(flags *pflag.FlagSet) error {
 // loadOf takes what was not given from the scenario. One that nobody knows is refused later.
 func (o *options) loadOf(given map[string]bool) {
 	scenario, err := chaos.FindScenario(o.scenario)
-	if err != nil || given["schedule"] {
+	if err != nil || given["schedule"] || given["faults"] {
 		return
 	}
 	load := scenario.Load.Or(chaos.DefaultLoad)
@@ -116,7 +120,7 @@ func (o *options) validate(both bool) error {
 		return usage("--rate %v must be above 0 and at most 100000", o.rate)
 	}
 	if both {
-		return usage("give a scenario or --schedule, not both")
+		return usage("give one of a scenario, --schedule and --faults, not two of them")
 	}
 	if o.mutant != "" && o.system != stores[0].name {
 		return usage("--mutant %s is a bug of raftd, not of %s: leave --system out", o.mutant, o.system)
@@ -131,14 +135,17 @@ func (o *options) validate(both bool) error {
 	return o.plan(seed)
 }
 
-// plan draws the schedule from the scenario, or reads it from the file.
+// plan draws the schedule from the scenario or the list of faults, or reads it from the file.
 func (o *options) plan(seed uint64) error {
-	if o.scheduleFile == "" {
+	switch {
+	case o.faults != "":
+		return o.compose(seed)
+	case o.scheduleFile == "":
 		scenario, err := chaos.FindScenario(o.scenario)
 		if err != nil {
 			return usage("%w", err)
 		}
-		o.schedule = scenario.Schedule(seed)
+		o.schedule, o.cannot = scenario.Schedule(seed, o.kind())
 		return o.fits("scenario " + o.scenario)
 	}
 	file, err := os.Open(o.scheduleFile)
@@ -154,6 +161,32 @@ func (o *options) plan(seed uint64) error {
 	}
 	o.scenario = "schedule"
 	return o.fits("--schedule " + o.scheduleFile)
+}
+
+// compose draws the schedule from --faults. What was asked for by name and cannot be had here is refused.
+func (o *options) compose(seed uint64) error {
+	faults, err := chaos.ParseFaults(o.faults)
+	if err != nil {
+		return usage("--faults: %w", err)
+	}
+	if o.lasting < lastingMin || o.lasting > lastingMax {
+		return usage("--for %v must be from %v to %v", o.lasting, lastingMin, lastingMax)
+	}
+	for _, f := range faults {
+		if err := f.Able(o.kind()); err != nil {
+			return environment("--faults: %w", err)
+		}
+	}
+	o.scenario, o.schedule = "composed", chaos.Compose(faults, o.lasting, seed)
+	return o.fits("--faults")
+}
+
+// kind is a cluster of the backend that does not run, to ask what it could do.
+func (o *options) kind() harness.Cluster {
+	if o.backend == "process" || o.backend == "auto" && docker.Available(context.Background()) != nil {
+		return &process.Cluster{}
+	}
+	return &docker.Cluster{}
 }
 
 // fits refuses a schedule for other members than the ones that there will be.
@@ -179,9 +212,12 @@ func (c cited) Unwrap() error { return c.error }
 // again is the command that runs the same once more, as it was called this time.
 func (o *options) again() string {
 	words := append(program(os.Args[0]), "run")
-	if o.scheduleFile != "" {
+	switch {
+	case o.scheduleFile != "":
 		words = append(words, "--schedule", o.scheduleFile)
-	} else {
+	case o.faults != "":
+		words = append(words, "--faults", o.faults, "--for", o.lasting.String())
+	default:
 		words = append(words, o.scenario)
 	}
 	words = append(words, strings.Fields(fmt.Sprintf("--seed %d --nodes %d --clients %d --keys %d --rate %g --at-leader %d --backend %s",

@@ -26,6 +26,8 @@ type options struct {
 	scenario     string
 	seedText     string
 	scheduleFile string
+	faults       string
+	lasting      time.Duration
 	nodes        int
 	clients      int
 	keys         int
@@ -43,6 +45,7 @@ type options struct {
 
 	given    []string          // --image, --binary and --out with their values, where they were on the command line
 	tested   map[string]string // what the members run: see chaos.About
+	cannot   []string          // families that a scenario leaves out here, and why
 	schedule chaos.Schedule
 	planted  *mutants.Mutant
 	dir      string // of the run, once there is one
@@ -53,6 +56,8 @@ const (
 	nodesMin, nodesMax = 3, 9
 	clientsMax         = 200
 	keysMax            = 1000
+	lastingMin         = 5 * time.Second
+	lastingMax         = 24 * time.Hour
 	defaultImage       = raftkv.DefaultImage
 )
 
@@ -92,10 +97,11 @@ none there, it builds one.`,
 			if err := o.take(c.Flags()); err != nil {
 				return err
 			}
-			if err := o.validate(o.scheduleFile != "" && len(args) == 1); err != nil {
+			if err := o.validate(o.sources(args) > 1); err != nil {
 				return err
 			}
 			if o.dryRun {
+				o.sayCannot(stdout, "# ")
 				_, err := fmt.Fprintf(stdout, "# %s\n%s", o.again(), o.schedule)
 				return err
 			}
@@ -105,6 +111,8 @@ none there, it builds one.`,
 	f := c.Flags()
 	f.StringVar(&o.seedText, "seed", "", "draws faults, targets and workload (default: a new one, printed)")
 	f.StringVar(&o.scheduleFile, "schedule", "", "run the schedule in this file (what --dry-run prints) instead of a scenario")
+	f.StringVar(&o.faults, "faults", "", "compose a schedule of these instead: words or whole faults, as in 'partition,crash leader,delay all delay=80ms'")
+	f.DurationVar(&o.lasting, "for", time.Minute, "how long, with --faults")
 	f.IntVar(&o.nodes, "nodes", 5, "members")
 	f.IntVar(&o.clients, "clients", chaos.DefaultLoad.Clients, "clients at once (a scenario may have its own default, as for the next three)")
 	f.IntVar(&o.keys, "keys", chaos.DefaultLoad.Keys, "keys in use at a time")
@@ -122,6 +130,24 @@ none there, it builds one.`,
 	f.StringVar(&o.out, "out", "runs", "directory in which the run directory is made")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the schedule and stop")
 	return c
+}
+
+// sources counts what says what to do.
+func (o *options) sources(args []string) int {
+	n := len(args)
+	for _, given := range []string{o.scheduleFile, o.faults} {
+		if given != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// sayCannot names what is not drawn here.
+func (o *options) sayCannot(stdout io.Writer, prefix string) {
+	for _, what := range o.cannot {
+		fmt.Fprintf(stdout, "%snot drawn: %s\n", prefix, what)
+	}
 }
 
 func (o *options) run(stdout io.Writer) error {
@@ -142,6 +168,7 @@ func (o *options) run(stdout io.Writer) error {
 	o.dir = dir.Dir()
 	fmt.Fprintf(stdout, "run   %s  seed=%d  %s  %s  %s  %s%s  → %s\n", o.scenario, o.schedule.Seed,
 		chaos.Counted(o.nodes, "node"), chaos.Counted(o.clients, "client"), chaos.Counted(o.keys, "key"), o.backend, o.tells(), dir.Dir())
+	o.sayCannot(stdout, "      ")
 	x := chaos.Experiment{
 		Scenario: o.scenario, Schedule: o.schedule, System: member.system, Dir: dir,
 		Clients: o.clients, Keys: o.keys, Rate: o.rate, AtLeader: o.atLeader, Workload: o.workload, Bounds: o.bounds,

@@ -3,6 +3,7 @@ package kvdtest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -20,6 +21,7 @@ type World interface {
 	harness.Pauser
 	harness.Networker
 	harness.Member
+	harness.Shaper
 }
 
 // Conformance checks what every world promises: that a kill, a pause and a cut do what they say, that Probe and
@@ -29,6 +31,7 @@ func Conformance(t *testing.T, start func(t *testing.T, nodes int) (World, *Syst
 	t.Run("SIGTERM is seen as its own exit", func(t *testing.T) { terminate(t, start) })
 	t.Run("pause is read from the kernel", func(t *testing.T) { pauseAndResume(t, start) })
 	t.Run("cut separates members and not clients", func(t *testing.T) { cutAndRestore(t, start) })
+	t.Run("a shaped link is slow and says how slow", func(t *testing.T) { shapeAndHeal(t, start) })
 	t.Run("a cut outlives a restart", func(t *testing.T) { cutAndRestart(t, start) })
 	t.Run("members come, go and lose their data", func(t *testing.T) { changeMembers(t, start) })
 }
@@ -263,4 +266,72 @@ func cutAndRestart(t *testing.T, start func(t *testing.T, nodes int) (World, *Sy
 	if code, body := Call(t, c, "n2", "GET", "/k", "", answers); code != 404 {
 		t.Fatalf("n2 after the restore: %d %s", code, body)
 	}
+}
+
+func shapeAndHeal(t *testing.T, start func(t *testing.T, nodes int) (World, *System)) {
+	c, _ := start(t, 3)
+	ask := func(node string) time.Duration {
+		t.Helper()
+		began := time.Now()
+		if code, body := Call(t, c, node, "GET", "/k", "", answers); code != 200 {
+			t.Fatal(code, body)
+		}
+		return time.Since(began)
+	}
+	if code, body := Call(t, c, "n2", "PUT", "/k", "v", answers); code != 200 {
+		t.Fatal(code, body)
+	}
+	const delay = 150 * time.Millisecond
+	link := harness.Link{From: "n2", To: "n1"}
+	slow, err := c.Shape(t.Context(), []harness.Link{link}, harness.Shape{Delay: delay})
+	do(t, err)
+	lossy, err := c.Shape(t.Context(), []harness.Link{link}, harness.Shape{Loss: 0.1})
+	do(t, err)
+	if took := ask("n2"); took < delay {
+		t.Errorf("n2 asked n1 over a slow link in %v", took)
+	}
+	do(t, lossy.Heal(t.Context()))
+	passed, err := slow.Passed(t.Context())
+	got := passed[link]
+	if err != nil || len(passed) != 1 || got.Packets == 0 || got.Bytes == 0 || got.Released == 0 || got.Held < delay*time.Duration(got.Released)*9/10 {
+		t.Errorf("evidence of the delay: %+v %v", passed, err)
+	}
+	// What a member that is started again sends is held as well, and counted on.
+	do(t, c.Kill(t.Context(), "n2", syscall.SIGKILL))
+	do(t, c.Start(t.Context(), "n2"))
+	for deadline := time.Now().Add(answers); ; <-time.After(5 * time.Millisecond) {
+		Call(t, c, "n2", "GET", "/k", "", answers)
+		after, err := slow.Passed(t.Context())
+		if err == nil && after[link].Packets > got.Packets {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after the restart: %+v %v, before: %+v", after, err, got)
+		}
+	}
+	do(t, slow.Heal(t.Context()))
+	do(t, slow.Heal(t.Context()))
+	if left, err := slow.Passed(t.Context()); err != nil || len(left) != 0 {
+		t.Errorf("after the heal: %v %v", left, err)
+	}
+	for range 3 {
+		ask("n2") // what was on its way may still be late
+	}
+	if took := ask("n2"); took > delay {
+		t.Errorf("n2 asked n1 over a healed link in %v", took)
+	}
+	messy := harness.Shape{Reorder: 0.5, Duplicate: 0.5, Delay: 10 * time.Millisecond}
+	shaped, err := c.Shape(t.Context(), []harness.Link{link}, messy)
+	if errors.Is(err, harness.ErrUnsupported) && c.World() == "process" {
+		return
+	}
+	do(t, err)
+	for range 20 {
+		ask("n2")
+	}
+	passed, err = shaped.Passed(t.Context())
+	if err != nil || passed[link].Duplicated == 0 {
+		t.Errorf("%+v: %+v %v", messy, passed, err)
+	}
+	do(t, shaped.Heal(t.Context()))
 }

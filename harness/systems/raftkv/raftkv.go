@@ -34,10 +34,11 @@ type System struct {
 }
 
 var (
-	_ harness.System     = (*System)(nil)
-	_ harness.Membership = (*System)(nil)
-	_ harness.Inspector  = (*System)(nil)
-	_ harness.Versioner  = (*System)(nil)
+	_ harness.System      = (*System)(nil)
+	_ harness.Membership  = (*System)(nil)
+	_ harness.Inspector   = (*System)(nil)
+	_ harness.Versioner   = (*System)(nil)
+	_ harness.Snapshotter = (*System)(nil)
 )
 
 // New makes the adapter.
@@ -120,6 +121,12 @@ func (s *System) Inspect(ctx context.Context, endpoint string) (harness.Status, 
 		status.Leader = *reply.Leader
 	}
 	return status, nil
+}
+
+// Snapshot is POST /__pyraft/snapshot.
+func (s *System) Snapshot(ctx context.Context, endpoint string) error {
+	_, err := s.call(ctx, http.MethodPost, endpoint, "/__pyraft/snapshot")
+	return err
 }
 
 // Version is GET /version, as it came.

@@ -1,4 +1,5 @@
-package process
+// Package stream carries TCP streams in both directions, each through a gate that can withhold, delay and slow what passes.
+package stream
 
 import (
 	"bufio"
@@ -11,11 +12,9 @@ import (
 	"time"
 )
 
-var errDeadline = os.ErrDeadlineExceeded
-
-// gate is one direction between two members. While it is shut nothing passes: when shut returns, no byte that
-// was not passed before will be, until open.
-type gate struct {
+// Gate is one direction between two ends. While it is shut nothing passes: when Shut returns, no byte that
+// was not passed before will be, until Open. It is safe for concurrent use.
+type Gate struct {
 	mu       sync.Mutex
 	way      chan struct{} // closed while the gate is open
 	shutters int           // cuts that hold it shut
@@ -23,19 +22,21 @@ type gate struct {
 	writing  int           // writes that are passing now
 	idle     *sync.Cond
 	carriers map[*net.TCPConn]int // receiving ends of the streams that go this way
+	shapes   []*Shaped
 }
 
-func newGate() *gate {
-	g := &gate{way: make(chan struct{}), carriers: map[*net.TCPConn]int{}}
+// NewGate makes an open one.
+func NewGate() *Gate {
+	g := &Gate{way: make(chan struct{}), carriers: map[*net.TCPConn]int{}}
 	g.idle = sync.NewCond(&g.mu)
 	close(g.way)
 	return g
 }
 
-// shut holds the gate shut until an open of its own, and says what was withheld before. It also stops writes under
+// Shut holds the gate shut until an Open of its own, and says what was withheld before. It also stops writes under
 // way: one to a receiver that does not read (a paused process) would otherwise hold us up, and end in the middle of the
 // cut.
-func (g *gate) shut() (before uint64) {
+func (g *Gate) Shut() (before uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	before = g.held
@@ -56,8 +57,8 @@ func (g *gate) shut() (before uint64) {
 	return before
 }
 
-// open takes back one shut.
-func (g *gate) open() {
+// Open takes back one Shut.
+func (g *Gate) Open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shutters--; g.shutters == 0 {
@@ -65,14 +66,15 @@ func (g *gate) open() {
 	}
 }
 
-func (g *gate) withheld() uint64 {
+// Withheld counts chunks, stream ends and connections so far.
+func (g *Gate) Withheld() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.held
 }
 
-// withhold counts what has come and may not pass.
-func (g *gate) withhold() {
+// Withhold counts what has come and may not pass.
+func (g *Gate) Withhold() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shutters > 0 {
@@ -80,15 +82,15 @@ func (g *gate) withhold() {
 	}
 }
 
-// passable is closed while the gate is open.
-func (g *gate) passable() <-chan struct{} {
+// Passable is closed while the gate is open.
+func (g *Gate) Passable() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.way
 }
 
 // pass runs one write (or the end of a stream) while the gate is open; it waits for that if need be.
-func (g *gate) pass(ctx context.Context, write func() error) error {
+func (g *Gate) pass(ctx context.Context, write func() error) error {
 	for {
 		g.mu.Lock()
 		if g.shutters == 0 {
@@ -111,13 +113,13 @@ func (g *gate) pass(ctx context.Context, write func() error) error {
 	}
 }
 
-func (g *gate) join(conn *net.TCPConn) {
+func (g *Gate) join(conn *net.TCPConn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.carriers[conn]++
 }
 
-func (g *gate) leave(conn *net.TCPConn) {
+func (g *Gate) leave(conn *net.TCPConn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.carriers[conn]--; g.carriers[conn] == 0 {
@@ -127,10 +129,16 @@ func (g *gate) leave(conn *net.TCPConn) {
 
 // errReceiver means that the receiving end of a stream is gone, which its sender learns only through the gate of
 // the other direction.
-var errReceiver = errors.New("process: relay: receiver is gone")
+var errReceiver = errors.New("stream: receiver is gone")
 
-// carry moves bytes both ways until both have ended, or one has broken.
-func carry(ctx context.Context, br *bufio.Reader, client, server *net.TCPConn, there, back *gate) {
+// chunks bound what is held for one direction of one connection, as a socket's send buffer would; then the sender blocks.
+const (
+	queueChunks = 64
+	chunkBytes  = 32 << 10
+)
+
+// Carry moves bytes both ways until both have ended, or one has broken. What was read from client before is in br.
+func Carry(ctx context.Context, br *bufio.Reader, client, server *net.TCPConn, there, back *Gate) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	broken := func() { // as a reset would: both ends learn at once
@@ -141,7 +149,7 @@ func carry(ctx context.Context, br *bufio.Reader, client, server *net.TCPConn, t
 		cancel()
 	}
 	var both, readers sync.WaitGroup
-	direction := func(src io.Reader, dst *net.TCPConn, g, other *gate) {
+	direction := func(src io.Reader, dst *net.TCPConn, g, other *Gate) {
 		both.Go(func() {
 			err := pump(ctx, src, dst, g, &readers)
 			switch {
@@ -167,19 +175,22 @@ func carry(ctx context.Context, br *bufio.Reader, client, server *net.TCPConn, t
 // pump moves one direction through its gate, in order. It returns nil once the end of the stream has passed,
 // errReceiver when dst refuses, and the sender's error, through the gate as well, when the stream broke. Its
 // reader may be blocked in a read when it returns; it ends once src is closed.
-func pump(ctx context.Context, src io.Reader, dst *net.TCPConn, g *gate, readers *sync.WaitGroup) error {
+func pump(ctx context.Context, src io.Reader, dst *net.TCPConn, g *Gate, readers *sync.WaitGroup) error {
 	g.join(dst)
 	defer g.leave(dst)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	queue := make(chan []byte, queueChunks)
+	queue := make(chan chunk, queueChunks)
 	var readErr error // written before queue is closed
 	readers.Go(func() {
 		defer close(queue)
 		readErr = read(ctx, src, queue, g)
 	})
-	for chunk := range queue {
-		if err := write(ctx, dst, g, chunk); err != nil {
+	for c := range queue {
+		if err := c.wait(ctx); err != nil {
+			return err
+		}
+		if err := write(ctx, dst, g, c.bytes); err != nil {
 			return err
 		}
 	}
@@ -194,20 +205,20 @@ func pump(ctx context.Context, src io.Reader, dst *net.TCPConn, g *gate, readers
 	})
 }
 
-func read(ctx context.Context, src io.Reader, queue chan<- []byte, g *gate) error {
+func read(ctx context.Context, src io.Reader, queue chan<- chunk, g *Gate) error {
 	buffer := make([]byte, chunkBytes)
 	for {
 		n, err := src.Read(buffer)
 		if n > 0 {
-			g.withhold()
+			g.Withhold()
 			select {
-			case queue <- append([]byte(nil), buffer[:n]...):
+			case queue <- g.shape(append([]byte(nil), buffer[:n]...)):
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 		}
 		if err != nil {
-			g.withhold()
+			g.Withhold()
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
@@ -216,7 +227,7 @@ func read(ctx context.Context, src io.Reader, queue chan<- []byte, g *gate) erro
 	}
 }
 
-func write(ctx context.Context, dst *net.TCPConn, g *gate, chunk []byte) error {
+func write(ctx context.Context, dst *net.TCPConn, g *Gate, chunk []byte) error {
 	for len(chunk) > 0 {
 		var n int
 		var refused error
@@ -228,7 +239,7 @@ func write(ctx context.Context, dst *net.TCPConn, g *gate, chunk []byte) error {
 			return err
 		}
 		chunk = chunk[n:]
-		if refused != nil && !errors.Is(refused, errDeadline) { // a deadline is shut's, see there
+		if refused != nil && !errors.Is(refused, os.ErrDeadlineExceeded) { // a deadline is Shut's, see there
 			return errReceiver
 		}
 	}
