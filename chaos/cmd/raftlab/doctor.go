@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +46,7 @@ func doctorCommand(stdout io.Writer) *cobra.Command {
 
 func diagnose(ctx context.Context, stdout io.Writer, image, out string) error {
 	host := inContainer() // before harness/docker sets the environment for testcontainers
-	findings := append(engine(ctx, image), kernel(), fuse(), host, disk(out))
+	findings := append(engine(ctx, image), kernel(), queue(), fuse(), host, machine(), disk(out), leftovers(ctx, out))
 	rows := [][]string{{"CHECK", "FOUND", "WHAT FOLLOWS", "HOW TO MEND"}}
 	code := chaos.ExitPass
 	for _, f := range findings {
@@ -69,37 +68,25 @@ func diagnose(ctx context.Context, stdout io.Writer, image, out string) error {
 	return nil
 }
 
-// kernel looks for netem, which delays and reorders packets. Nothing that ships needs it.
+// kernel looks for netem, which delays and reorders packets.
 func kernel() finding {
-	f := finding{check: "netem", effect: "no fault of this version needs it"}
-	var uts unix.Utsname
-	release := "unknown"
-	if unix.Uname(&uts) == nil {
-		release = unix.ByteSliceToString(uts.Release[:])
-	}
-	loaded, _ := os.ReadFile("/proc/modules")
-	if bytes.Contains(loaded, []byte("sch_netem ")) {
-		f.found = "loaded, kernel " + release
+	f := finding{check: "netem", effect: "packets can be delayed in the kernel"}
+	if found := moduleIs("sch_netem"); found != "" {
+		f.found = found + ", kernel " + release()
 		return f
 	}
-	for _, list := range []string{"modules.dep", "modules.builtin"} {
-		text, err := os.ReadFile("/lib/modules/" + release + "/" + list)
-		if err == nil && bytes.Contains(text, []byte("sch_netem.ko")) {
-			f.found = "available, kernel " + release
-			return f
-		}
-	}
-	f.found = "not found, kernel " + release
+	f.found, f.effect = "not found, kernel "+release(), "packets are delayed in user space: NFQUEUE, or a relay"
 	return f
 }
 
 func fuse() finding {
-	f := finding{check: "/dev/fuse", effect: "no fault of this version needs it"}
+	f := finding{check: "/dev/fuse", effect: "disk faults can lie between a member and its disk"}
 	switch _, err := os.Stat("/dev/fuse"); {
 	case err == nil:
 		f.found = "present"
 	case errors.Is(err, os.ErrNotExist):
-		f.found = "absent"
+		f.found, f.effect = "absent", "disk faults that need a layer of their own say that they cannot be had"
+		f.mend = "modprobe fuse; in containers the engine must grant /dev/fuse and SYS_ADMIN"
 	default:
 		f.found = err.Error()
 	}

@@ -126,7 +126,7 @@ func TestDoctorSaysWhatWasFoundAndExits3WhereContainersCannotRun(t *testing.T) {
 			t.Errorf("%d columns: %s", width, line)
 		}
 	}
-	for _, want := range []string{"CHECK", "Docker engine", "no Docker engine", "start Docker", "netem", "/dev/fuse", "/.dockerenv", "free disk", "--backend process"} {
+	for _, want := range []string{"CHECK", "Docker engine", "no Docker engine", "start Docker", "netem", "NFQUEUE", "/dev/fuse", "/.dockerenv", "CPUs and memory", "GiB available", "free disk", "leftovers", "--backend process"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("no %q in\n%s", want, got.stdout)
 		}
@@ -153,5 +153,29 @@ func TestLongCellsOfATableGoOnBelow(t *testing.T) {
 		"é                              -\n"
 	if b.String() != want {
 		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+}
+
+func TestDoctorNamesAFaultThatNobodyHealed(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "runs")
+	dir := filepath.Join(out, "20260101-000000-default-1")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	journal, err := chaos.CreateJournal(filepath.Join(dir, "faults.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := journal.Write(chaos.Entry{Step: chaos.Intent, Fault: 1, Nodes: []string{"n1"}, World: "process"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if f := leftovers(t.Context(), out); !strings.Contains(f.found, "1 fault without a heal") || f.mend == "" {
+		t.Errorf("%+v", f)
+	}
+	if f := leftovers(t.Context(), t.TempDir()); strings.Contains(f.found, "without a heal") {
+		t.Errorf("%+v", f)
 	}
 }
