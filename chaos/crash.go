@@ -180,14 +180,19 @@ func (r *rolling) Apply(context.Context, *Injected) error {
 	return nil
 }
 
-// Act takes one member after the other, until all are done or the fault is over.
+// restartMax is how long one member may take to end, start and be ready, on a busy machine.
+const restartMax = 30 * time.Second
+
+// Act takes one member after the other, until all are done.
 func (r *rolling) Act(ctx context.Context, i *Injected) error {
 	for _, node := range i.Nodes {
 		if ctx.Err() != nil {
 			return nil // the judge names who was not reached
 		}
-		// What is begun is brought to its end: a member that is down is not left so because time is up.
-		err := bounded(context.WithoutCancel(ctx), func(ctx context.Context) (err error) {
+		err := func() (err error) {
+			// What is begun is brought to its end: no member is left down because of an interrupt.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restartMax)
+			defer cancel()
 			if err = end(ctx, i, node); err != nil {
 				return err
 			}
@@ -198,7 +203,7 @@ func (r *rolling) Act(ctx context.Context, i *Injected) error {
 				return err
 			}
 			return harness.AwaitReady(ctx, i.Cluster, i.System, node)
-		})
+		}()
 		if err != nil {
 			return fmt.Errorf("restart %s: %w", node, err)
 		}

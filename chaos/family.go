@@ -60,8 +60,8 @@ type Action interface {
 	Judge(i *Injected, f *Findings)
 }
 
-// Acting is an Action that goes on doing something while it is in force. Act may return before ctx ends, which it does
-// when the fault is over; its error counts as one of the injection.
+// Acting is an Action that goes on doing something while it is in force. If Act takes longer than the fault was to last, the
+// fault lasts longer. ctx ends where the run is interrupted; an error counts as one of the injection.
 type Acting interface {
 	Act(ctx context.Context, i *Injected) error
 }

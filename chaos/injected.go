@@ -50,16 +50,19 @@ func (i *Injected) Inject(ctx context.Context) error {
 	return err
 }
 
-// Last lets the fault go on for d, or until ctx ends. Call it after an Inject without an error.
+// Last lets the fault go on for d, or until ctx ends. Call it after an Inject without an error. One that is Acting may
+// take longer, to bring to its end what it has begun.
 func (i *Injected) Last(ctx context.Context, d time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
+	until := time.After(d)
 	var err error
 	if a, ok := i.action.(Acting); ok {
 		err = a.Act(ctx, i)
 		i.Seen.ApplyError = text(err)
 	}
-	<-ctx.Done()
+	select {
+	case <-until:
+	case <-ctx.Done():
+	}
 	return err
 }
 

@@ -88,7 +88,7 @@ var Scenarios = []Scenario{
 	{Name: "kill-leader", Shows: "SIGKILL the leader and start it again, twice", steps: []step{killLeader, killLeader}},
 	{Name: "kill-all", Shows: "SIGKILL every member at once and start all again, twice", steps: []step{killAll, killAll}},
 	{Name: "rolling-restart", Shows: "restart one member after the other, by SIGTERM and then by SIGKILL",
-		steps: []step{during("rolling all signal=TERM", 12*time.Second), during("rolling all", 12*time.Second)}},
+		steps: []step{during("rolling all signal=TERM", 8*time.Second), during("rolling all", 8*time.Second)}},
 	{Name: "kill-in-snapshot", Shows: "SIGKILL a follower while it takes a snapshot, and then the leader, twice",
 		steps: repeat(2, during("crash follower during=snapshot", 2*time.Second), during("crash leader during=snapshot", 3*time.Second))},
 	{Name: "pause-leader", Shows: "stop the leader while clients go on asking it, until others have elected another; four times",

@@ -105,7 +105,7 @@ func (o *options) validate(both bool) error {
 		value, lo, hi int
 	}{
 		{"nodes", o.nodes, nodesMin, nodesMax}, {"clients", o.clients, 1, clientsMax}, {"keys", o.keys, 1, keysMax},
-		{"at-leader", o.atLeader, 0, o.clients},
+		{"at-leader", o.atLeader, 0, o.clients}, {"count", o.count, 1, countMax},
 	} {
 		if bound.value < bound.lo || bound.value > bound.hi {
 			return usage("--%s %d must be from %d to %d", bound.flag, bound.value, bound.lo, bound.hi)

@@ -42,6 +42,8 @@ type options struct {
 	bounds       chaos.Bounds
 	out          string
 	dryRun       bool
+	count        int
+	untilFail    bool
 
 	given    []string          // --image, --binary and --out with their values, where they were on the command line
 	tested   map[string]string // what the members run: see chaos.About
@@ -63,6 +65,11 @@ const (
 
 func runCommand(stdout io.Writer) *cobra.Command {
 	var o options
+	return newRun(stdout, &o)
+}
+
+// newRun is the command with options that the caller can look at afterwards.
+func newRun(stdout io.Writer, o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run [SCENARIO...]",
 		Short: "Run a scenario, or several: warm up, break, heal, converge, read everything, judge",
@@ -105,6 +112,9 @@ none there, it builds one.`,
 				_, err := fmt.Fprintf(stdout, "# %s\n%s", o.again(), o.schedule)
 				return err
 			}
+			if o.count > 1 || o.untilFail {
+				return o.repeat(stdout)
+			}
 			return o.run(stdout)
 		},
 	}
@@ -128,8 +138,30 @@ none there, it builds one.`,
 	f.DurationVar(&o.bounds.Converge, "converge-within", 0, "FAIL where members do not agree within that time after everything was healed (default 30s)")
 	f.StringVar(&o.mutant, "mutant", "", "plant a bug of the museum (raftlab list); the run should then FAIL")
 	f.StringVar(&o.out, "out", "runs", "directory in which the run directory is made")
+	f.IntVar(&o.count, "count", 1, "run so often, each with a seed of its own unless --seed is given, and say how often it failed")
+	f.BoolVar(&o.untilFail, "until-fail", false, "with --count: stop at the first run that fails")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the schedule and stop")
 	return c
+}
+
+// repeat runs the same again and again.
+func (o *options) repeat(stdout io.Writer) error {
+	drawn := o.seedText == ""
+	return repeat(stdout, o.count, o.untilFail, func(n int) (end, error) {
+		one := *o
+		if drawn && n > 1 {
+			if err := one.validate(false); err != nil { // draws another seed
+				return end{}, err
+			}
+		}
+		err := one.run(stdout)
+		var known exit
+		errors.As(err, &known)
+		if one.dir == "" || known.code == chaos.ExitInterrupted {
+			return end{}, err
+		}
+		return endOf(&one, known), nil
+	})
 }
 
 // sources counts what says what to do.
