@@ -200,17 +200,26 @@ func (r *replacing) Judge(i *Injected, f *Findings) {
 	r.changed(f)
 }
 
-type wiping struct{ roster }
+type wiping struct {
+	roster
+	killed map[string]harness.Probe // of the processes that had the data
+}
 
 func (w *wiping) Apply(ctx context.Context, i *Injected) error {
 	killer, ok := i.Cluster.(harness.Killer)
 	if !ok {
 		return fmt.Errorf("kill in world %s: %w", i.Cluster.World(), harness.ErrUnsupported)
 	}
+	w.killed = map[string]harness.Probe{}
 	return each(i.Nodes, "wipe", func(node string) error {
 		if err := killer.Kill(ctx, node, syscall.SIGKILL); err != nil {
 			return err
 		}
+		p, err := i.Cluster.Probe(ctx, node)
+		if err != nil {
+			return err
+		}
+		w.killed[node] = p // a container that was wiped is another one, which has not run yet
 		return i.Cluster.(harness.Member).Wipe(ctx, node)
 	})
 }
@@ -247,8 +256,9 @@ func (w *wiping) Judge(i *Injected, f *Findings) {
 		return
 	}
 	for _, node := range i.Nodes {
-		during := i.Seen.During[node]
-		f.Require(during.State == harness.Exited && during.Exit == killedExit, "%s was not seen ended by SIGKILL during the fault", node)
+		killed := w.killed[node]
+		f.Require(killed.State == harness.Exited && killed.Exit == killedExit, "%s was not seen ended by SIGKILL before its data went", node)
+		f.Require(i.Seen.During[node].State == harness.Exited, "%s was not seen ended during the fault", node)
 		f.Require(another(i.Seen.Before[node], i.Seen.After[node]), "%s does not run as another process after", node)
 		w.came(f, "after", w.after, w.places[node])
 	}

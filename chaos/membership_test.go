@@ -61,10 +61,11 @@ func TestAChangeOfMembersIsJudgedByWhatMostOfThemTold(t *testing.T) {
 		{"replace of one that runs on", &replacing{change(replaced, replaced)}, gone, Indeterminate, "0 came for 1"},
 		{"replace that changed nothing", &replacing{change(three, three, n4)}, alive, Indeterminate, "still that of index 5"},
 
-		{"wipe", &wiping{change(three, rejoined)}, died, Installed, "n1 came with id d, n1 with id a left"},
-		{"wipe that came back with its old id", &wiping{change(three, configuration(9, "a@n1", "b@n2", "c@n3"))}, died, Indeterminate, "n1 has id a, which was a member's before"},
-		{"wipe of a process that lived on", &wiping{change(three, rejoined)}, alive, Indeterminate, "not seen ended"},
-		{"wipe of one who was no member", &wiping{roster{before: shrunk, during: shrunk, after: configuration(9, "b@n2", "c@n3"), places: map[string]harness.Place{"n1": place("n1")}}}, died, Indeterminate, "n1 was no member before"},
+		{"wipe", &wiping{killed: probes(killed), roster: change(three, rejoined)}, died, Installed, "n1 came with id d, n1 with id a left"},
+		{"wipe that came back with its old id", &wiping{killed: probes(killed), roster: change(three, configuration(9, "a@n1", "b@n2", "c@n3"))}, died, Indeterminate, "n1 has id a, which was a member's before"},
+		{"wipe of a process that lived on", &wiping{killed: probes(killed), roster: change(three, rejoined)}, alive, Indeterminate, "not seen ended"},
+		{"wipe of a process that had ended by itself", &wiping{killed: probes(harness.Probe{State: harness.Exited, Exit: 1}), roster: change(three, rejoined)}, died, Indeterminate, "not seen ended by SIGKILL"},
+		{"wipe of one who was no member", &wiping{killed: probes(killed), roster: roster{before: shrunk, during: shrunk, after: configuration(9, "b@n2", "c@n3"), places: map[string]harness.Place{"n1": place("n1")}}}, died, Indeterminate, "n1 was no member before"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			i := injected(c.seen)

@@ -43,6 +43,8 @@ func dispatch(ctx context.Context, args []string) error {
 	switch name {
 	case "load":
 		return runLoad(ctx, os.Stdin, os.Stdout)
+	case "soak":
+		return runSoak(ctx, args[1:], os.Stdout, os.Stderr)
 	case "bare":
 		listen := f.String("listen", "127.0.0.1:0", "address")
 		value := f.Int("value", 256, "bytes of a value")

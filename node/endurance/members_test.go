@@ -13,7 +13,7 @@ import (
 func (w *world) grow(n int) {
 	w.t.Helper()
 	for len(w.Places()) < n {
-		place, err := harness.Grow(within(w.t, 20*time.Second), w.Cluster, w.system)
+		place, err := harness.Grow(within(w.t, 20*time.Second), w, w.system)
 		w.must(err)
 		w.agreed(place.Address, true)
 		w.served(20)
@@ -24,10 +24,10 @@ func (w *world) grow(n int) {
 func (w *world) shrink(n int) {
 	w.t.Helper()
 	for leader := true; len(w.Places()) > n; leader = false {
-		led, _, err := harness.AwaitLeader(within(w.t, 10*time.Second), w.Cluster, w.system)
+		led, _, err := harness.AwaitLeader(within(w.t, 10*time.Second), w, w.system)
 		w.must(err)
 		node := led
-		for _, other := range harness.Names(w.Cluster) {
+		for _, other := range harness.Names(w) {
 			if !leader && other != led {
 				node = other
 			}
@@ -40,7 +40,7 @@ func (w *world) remove(node string) {
 	w.t.Helper()
 	i := slices.IndexFunc(w.Places(), func(p harness.Place) bool { return p.Name == node })
 	address := w.Places()[i].Address
-	w.must(harness.Shrink(within(w.t, 20*time.Second), w.Cluster, w.system, node))
+	w.must(harness.Shrink(within(w.t, 20*time.Second), w, w.system, node))
 	w.agreed(address, false)
 	w.served(20)
 }
@@ -50,7 +50,7 @@ func (w *world) remove(node string) {
 func (w *world) agreed(address string, in bool) {
 	w.t.Helper()
 	w.eventually(10*time.Second, func() (bool, string) {
-		told, failed, err := harness.Configurations(w.t.Context(), w.Cluster, w.system)
+		told, failed, err := harness.Configurations(w.t.Context(), w, w.system)
 		w.must(err)
 		if len(failed) > 0 {
 			return false, fmt.Sprint(failed)
@@ -70,7 +70,7 @@ func TestAClusterGrowsAndShrinksUnderLoad(t *testing.T) {
 	for _, size := range []int{5, 3, 5} {
 		w.grow(size)
 		w.shrink(size)
-		t.Logf("%d members: %v", size, harness.Names(w.Cluster))
+		t.Logf("%d members: %v", size, harness.Names(w))
 	}
 	_, observed := w.settle()
 	if len(observed.Elections) < 2 {
@@ -82,8 +82,8 @@ func TestEveryMemberIsReplacedUnderLoad(t *testing.T) {
 	w := start(t, demand{nodes: 3, clients: 8, rate: 400})
 	w.served(20)
 	leaders := 0
-	for _, old := range harness.Names(w.Cluster) {
-		led, _, err := harness.AwaitLeader(within(t, 10*time.Second), w.Cluster, w.system)
+	for _, old := range harness.Names(w) {
+		led, _, err := harness.AwaitLeader(within(t, 10*time.Second), w, w.system)
 		w.must(err)
 		if led == old {
 			leaders++
@@ -91,7 +91,7 @@ func TestEveryMemberIsReplacedUnderLoad(t *testing.T) {
 		w.grow(4)
 		w.remove(old)
 	}
-	if names := harness.Names(w.Cluster); !slices.Equal(names, []string{"n4", "n5", "n6"}) {
+	if names := harness.Names(w); !slices.Equal(names, []string{"n4", "n5", "n6"}) {
 		t.Errorf("the members are %v", names)
 	}
 	if leaders == 0 {

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"raftlab/harness"
+	"raftlab/harness/docker"
 	"raftlab/harness/process"
 	"raftlab/harness/systems/raftkv"
 	"raftlab/linearizability"
@@ -42,9 +43,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// world is a cluster of processes under load.
+// breakable is what both of the lab's worlds can do.
+type breakable interface {
+	harness.Cluster
+	harness.Killer
+	harness.Member
+}
+
+// world is a cluster under load: of processes, or of containers where RAFTLAB_WORLD is docker.
 type world struct {
-	*process.Cluster
+	breakable
 	t        *testing.T
 	system   *raftkv.System
 	seed     uint64
@@ -61,8 +69,11 @@ type demand struct {
 	nodes   int
 	clients int
 	rate    float64
-	args    []string // more for raftd
-	dir     string   // empty: a directory of the test
+	args    []string      // more for raftd
+	keys    int           // in use at a time, default 10
+	timeout time.Duration // of one operation, default 1 s
+	weights harness.Weights
+	dir     string // empty: a directory of the test
 }
 
 // start runs a cluster and its clients. The test ends with settle.
@@ -75,21 +86,33 @@ func start(t *testing.T, d demand) *world {
 	w.system = raftkv.New(raftkv.Options{Binary: raftd, Args: d.args})
 	t.Cleanup(w.system.Close)
 	var err error
-	w.Cluster, err = process.Start(within(t, 60*time.Second), w.system, process.Options{Nodes: d.nodes, Dir: w.dir})
+	w.breakable, err = w.run(d.nodes)
 	w.must(err)
 	t.Cleanup(func() { w.Close(context.Background()) })
 	w.history = filepath.Join(w.dir, "history.jsonl")
 	w.recorder, err = linearizability.Create(w.history, linearizability.Header{Seed: int64(w.seed)})
 	w.must(err)
-	w.workload, err = harness.NewRegisters(harness.RegistersConfig{Keys: 10})
+	w.workload, err = harness.NewRegisters(harness.RegistersConfig{Keys: d.keys, Weights: d.weights})
 	w.must(err)
-	w.monitor, err = harness.Watch(t.Context(), w.Cluster, w.system, harness.MonitorConfig{Now: w.recorder.Now})
+	w.monitor, err = harness.Watch(t.Context(), w, w.system, harness.MonitorConfig{Now: w.recorder.Now})
 	w.must(err)
-	w.load, err = harness.StartLoad(t.Context(), w.Cluster, w.system, harness.LoadConfig{
-		Seed: w.seed, Clients: d.clients, Rate: d.rate, Workload: w.workload, Recorder: w.recorder, Timeout: time.Second,
+	w.load, err = harness.StartLoad(t.Context(), w, w.system, harness.LoadConfig{
+		Seed: w.seed, Clients: d.clients, Rate: d.rate, Workload: w.workload, Recorder: w.recorder, Timeout: d.timeout,
 	})
 	w.must(err)
 	return w
+}
+
+func (w *world) run(nodes int) (breakable, error) {
+	ctx := within(w.t, 90*time.Second)
+	switch world := os.Getenv("RAFTLAB_WORLD"); world {
+	case "", "process":
+		return process.Start(ctx, w.system, process.Options{Nodes: nodes, Dir: w.dir})
+	case "docker":
+		return docker.Start(ctx, w.system, docker.Options{Nodes: nodes, RunID: fmt.Sprintf("endurance-%x", w.seed)})
+	default:
+		return nil, fmt.Errorf("RAFTLAB_WORLD is %q; it must be process or docker", world)
+	}
 }
 
 // seed is drawn, or what RAFTLAB_SEED says: with it a failing test can be run again.
@@ -151,11 +174,11 @@ func (w *world) eventually(limit time.Duration, done func() (bool, string)) {
 func (w *world) settle() (linearizability.Counts, harness.Observed) {
 	w.t.Helper()
 	w.must(w.load.Stop())
-	statuses, err := harness.AwaitConverged(within(w.t, 30*time.Second), w.Cluster, w.system)
+	statuses, err := harness.AwaitConverged(within(w.t, 30*time.Second), w, w.system)
 	w.must(err)
-	_, err = harness.ReadAll(within(w.t, 30*time.Second), w.Cluster, w.system, w.recorder, w.workload.Keys(), 1000, time.Second)
+	_, err = harness.ReadAll(within(w.t, 30*time.Second), w, w.system, w.recorder, w.workload.Keys(), 1000, time.Second)
 	w.must(err)
-	logs, failed, err := harness.ReadLogs(within(w.t, 30*time.Second), w.Cluster, w.system)
+	logs, failed, err := harness.ReadLogs(within(w.t, 30*time.Second), w, w.system)
 	if err != nil && !errors.Is(err, harness.ErrUnsupported) || len(failed) > 0 {
 		w.t.Fatalf("the members' logs: %v %v", err, failed)
 	}
@@ -163,7 +186,7 @@ func (w *world) settle() (linearizability.Counts, harness.Observed) {
 	for _, f := range observed.Findings {
 		w.t.Errorf("%s: %s", f.Rule, f.Text)
 	}
-	for _, node := range harness.Everybody(w.Cluster) {
+	for _, node := range harness.Everybody(w) {
 		var log strings.Builder
 		w.must(w.Log(context.Background(), node, &log))
 		if i := strings.Index(log.String(), "panic: "); i >= 0 {

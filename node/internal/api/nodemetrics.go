@@ -33,6 +33,7 @@ var (
 	describeSnapshot      = describe("raft_snapshot_index", "Last entry in the snapshot.")
 	describeSnapBytes     = describe("raft_snapshot_bytes", "Size of the latest snapshot.")
 	describeSnapAge       = describe("raft_snapshot_age_seconds", "Time since the latest snapshot was taken.")
+	describeInstalls      = describe("raft_snapshots_installed_total", "How often the leader's snapshot replaced this member's state.")
 	describeCommitLag     = describe("raft_commit_lag_entries", "Entries in the log that are not known to be committed.")
 	describeApplyLag      = describe("raft_apply_lag_entries", "Committed entries that are not applied yet.")
 	describePending       = describe("raft_pending_commands", "Commands proposed here and not yet answered.")
@@ -87,6 +88,7 @@ func (c nodeCollector) Collect(to chan<- prometheus.Metric) {
 	send(describePending, g, float64(status.Pending))
 	send(describeLeaderChanges, n, float64(status.LeaderChanges))
 	send(describeElections, n, float64(status.Elections))
+	send(describeInstalls, n, float64(status.Installs))
 	contact := -1.0
 	if status.LeaderContact >= 0 {
 		contact = status.LeaderContact.Seconds()

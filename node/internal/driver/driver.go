@@ -76,6 +76,7 @@ type Driver struct {
 	contactTicks  int // since the leader was heard; -1: never
 	leaderChanges uint64
 	elections     uint64
+	installs      uint64
 
 	transfers     []func(raft.ID, error)
 	taking        bool // a snapshot is being written
@@ -284,6 +285,7 @@ func (d *Driver) pump() {
 				d.failure = err
 				return
 			}
+			d.installs++
 			d.advance(s.Index)
 		}
 		d.apply(ready.Committed)

@@ -52,6 +52,7 @@ type Status struct {
 	Pending       int    // commands proposed here and not yet answered
 	LeaderChanges uint64 // how often the known leader changed, to none or from none not counted
 	Elections     uint64 // how often this member campaigned
+	Installs      uint64 // how often the leader's snapshot replaced this member's state, since its process began
 	DiskErr       error  // why the log can no longer be written
 }
 
@@ -91,7 +92,7 @@ func (d *Driver) Status() Status {
 		Snapshot: r.Snapshot().Index, Stable: r.StableIndex(),
 		Configuration: d.members, ConfigurationIndex: d.configuration,
 		StateHash: d.config.Machine.Hash(), Pending: d.waiting,
-		LeaderChanges: d.leaderChanges, Elections: d.elections,
+		LeaderChanges: d.leaderChanges, Elections: d.elections, Installs: d.installs,
 	}
 	if leader, ok := d.members.Find(s.Leader); ok {
 		s.LeaderAddress = leader.Address
