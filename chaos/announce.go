@@ -38,9 +38,30 @@ func (p *progress) announce() *announcer {
 				e := seen.Elections[told]
 				p.say("leader %s term %d%s", e.Node, e.Term, leaderlessBefore(e, seen.Leaderless, p.breaking.latest()))
 			}
+			p.tellProgress()
 		}
 	})
 	return a
+}
+
+// Progress is how a run is going.
+type Progress struct {
+	At        time.Duration // since the load began
+	OK, Total int           // operations
+	Leader    string        // who was seen elected last
+	Fault     string        // the last that was begun, while it lasts
+}
+
+func (p *progress) tellProgress() {
+	if p.Progress == nil {
+		return
+	}
+	counts := p.recorder.Counts()
+	now := Progress{At: p.recorder.Now(), OK: counts.OK, Total: counts.Operations, Leader: p.monitor.Led()}
+	if w := p.breaking.lasts(); w != nil {
+		now.Fault = fmt.Sprintf("fault #%d %s", w.Fault, w.What)
+	}
+	p.Progress(now)
 }
 
 func (a *announcer) end() {

@@ -52,6 +52,16 @@ func (b *breaking) latest() *Window {
 	return b.begun
 }
 
+// lasts is the last one that was begun, while it is in force.
+func (b *breaking) lasts() *Window {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.begun == nil || !slices.ContainsFunc(b.inForce, func(w Window) bool { return w.Fault == b.begun.Fault }) {
+		return nil
+	}
+	return b.begun
+}
+
 // forget ends what enter began.
 func (b *breaking) forget(fault int) {
 	b.mu.Lock()

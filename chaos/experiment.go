@@ -38,6 +38,9 @@ type Experiment struct {
 	Leftovers func(context.Context) ([]string, error)
 	// Say prints one line of progress. It is called from one goroutine at a time.
 	Say func(line string)
+	// Progress, if set, is told ten times a second how the run is going, from one goroutine, where the members can be asked
+	// who leads.
+	Progress func(Progress)
 }
 
 const (

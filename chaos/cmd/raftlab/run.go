@@ -201,11 +201,13 @@ func (o *options) run(stdout io.Writer) error {
 	fmt.Fprintf(stdout, "run   %s  seed=%d  %s  %s  %s  %s%s  → %s\n", o.scenario, o.schedule.Seed,
 		chaos.Counted(o.nodes, "node"), chaos.Counted(o.clients, "client"), chaos.Counted(o.keys, "key"), o.backend, o.tells(), dir.Dir())
 	o.sayCannot(stdout, "      ")
+	c := newConsole(stdout)
 	x := chaos.Experiment{
 		Scenario: o.scenario, Schedule: o.schedule, System: member.system, Dir: dir,
 		Clients: o.clients, Keys: o.keys, Rate: o.rate, AtLeader: o.atLeader, Workload: o.workload, Bounds: o.bounds,
-		Say: func(line string) { fmt.Fprintln(stdout, line) },
+		Say: c.line, Progress: c.status,
 	}
+	defer c.end()
 	began := time.Now()
 	var unread error // logs of a cluster that did not start
 	world, err := member.start(ctx, dir, func(c harness.Cluster) { unread = collectLogs(ctx, dir, c) })
@@ -214,6 +216,7 @@ func (o *options) run(stdout io.Writer) error {
 	}
 	x.Cluster, x.Leftovers = world.cluster, world.leftovers
 	result, err := x.Run(ctx)
+	c.end()
 	if err != nil && !result.Interrupted {
 		return o.notJudged(stdout, x, result, err, nil)
 	}
@@ -221,7 +224,7 @@ func (o *options) run(stdout io.Writer) error {
 	if result.Verdict == chaos.Pass {
 		reported = errors.Join(reported, world.discard())
 	}
-	conclude(stdout, result, dir, o.again())
+	conclude(stdout, c, result, dir, o.again())
 	incomplete(stdout, reported)
 	annotate(stdout, dir)
 	return exit{code: result.ExitCode()}
@@ -284,11 +287,11 @@ func (o *options) about() chaos.About {
 }
 
 // conclude ends the terminal output: counts, checkers, the verdict with its reason, where everything is.
-func conclude(stdout io.Writer, r chaos.Result, dir *harness.Run, again string) {
+func conclude(stdout io.Writer, c *console, r chaos.Result, dir *harness.Run, again string) {
 	for _, line := range r.Lines() {
 		fmt.Fprintln(stdout, line)
 	}
-	fmt.Fprintf(stdout, "%-7s  %s\n", r.Verdict, r.Reason())
+	fmt.Fprintf(stdout, "%s  %s\n", c.verdict(r.Verdict), r.Reason())
 	fmt.Fprintf(stdout, "      %s   re-run: %s\n", dir.Path(report.FileName), again)
 }
 
