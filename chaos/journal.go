@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -106,6 +107,25 @@ func Unfinished(path string) ([]Entry, error) {
 		}
 	}
 	return unfinished, nil
+}
+
+// NoteIntent appends an intent to a journal that may be there already, with the next number.
+func NoteIntent(path string, e Entry) error {
+	e.Fault = 1
+	if raw, err := os.ReadFile(path); err == nil {
+		for line := range strings.Lines(string(raw)) {
+			var before Entry
+			if json.Unmarshal([]byte(line), &before) == nil {
+				e.Fault = max(e.Fault, before.Fault+1)
+			}
+		}
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return fmt.Errorf("chaos: open journal: %w", err)
+	}
+	j := &Journal{file: file}
+	return errors.Join(j.Write(e), j.Close())
 }
 
 // CloseIntents marks intents as healed by other means, after what they left has been removed.

@@ -39,6 +39,9 @@ func clean(stdout io.Writer, out string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), sweepTimeout)
 	defer cancel()
+	if err := healByHand(ctx, stdout, out); err != nil {
+		return err
+	}
 	looked, err := sweepDocker(ctx, stdout)
 	if err != nil {
 		return err

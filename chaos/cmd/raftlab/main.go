@@ -6,6 +6,7 @@
 //	raftlab export [RUN] --edn writes it for Jepsen's checkers
 //	raftlab replay RUN         what a run executed, again: how often does it fail?
 //	raftlab shrink RUN         a smaller schedule that fails too
+//	raftlab fault ...          break the cluster of docker compose by hand, heal it
 //	raftlab list               scenarios and mutants
 //	raftlab doctor             what this machine can run, and how to mend what it cannot
 //	raftlab sim                the whole node in virtual time, over networks, disks and clocks that fail
@@ -103,7 +104,7 @@ func command(stdout io.Writer) *cobra.Command {
 	root.Version = version()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plain(err) })
-	root.AddCommand(runCommand(stdout), replayCommand(stdout), shrinkCommand(stdout), listCommand(stdout), doctorCommand(stdout), cleanCommand(stdout), reportCommand(stdout), versionCommand(stdout))
+	root.AddCommand(runCommand(stdout), replayCommand(stdout), shrinkCommand(stdout), faultCommand(stdout), listCommand(stdout), doctorCommand(stdout), cleanCommand(stdout), reportCommand(stdout), versionCommand(stdout))
 	root.AddCommand(simCommand(stdout), checkCommand(stdout), exportCommand(stdout))
 	return root
 }
