@@ -46,7 +46,7 @@ func (r *Raft) Normalize(random uint64) {
 	}
 	r.elapsed, r.lead.stalled, r.lead.transferred = 0, 0, 0
 	for _, p := range r.lead.progress {
-		p.active, p.inflight, p.inflightLen = false, nil, 0
+		p.active, p.window, p.inflight, p.inflightLen = false, 0, nil, 0
 	}
 }
 

@@ -91,3 +91,24 @@ func TestBadBoundsAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestAPanicIsAViolation: the invariants of the core say what they find by panicking.
+func TestAPanicIsAViolation(t *testing.T) {
+	w := newWorld(Bounds{Members: 3, Terms: 1})
+	root, err := w.root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := w.members.values[root.members[0]]
+	hear := func(leader raft.ID) outcome {
+		return w.bounds.do(m, action{kind: deliver, torn: whole}, raft.Message{Type: raft.MsgAppend, Cluster: cluster, From: leader, To: 1, Term: 1, Index: 1, LogTerm: 1})
+	}
+	o := hear(2)
+	if o.after == nil || o.broken != nil {
+		t.Fatalf("one leader: %+v", o)
+	}
+	m = o.after
+	if o := hear(3); o.broken == nil || !strings.Contains(o.broken.Error(), "panic: raft: election safety") {
+		t.Errorf("a second leader in the term: %+v", o)
+	}
+}

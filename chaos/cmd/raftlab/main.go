@@ -8,6 +8,7 @@
 //	raftlab shrink RUN         a smaller schedule that fails too
 //	raftlab fault ...          break the cluster of docker compose by hand, heal it
 //	raftlab list               scenarios and mutants
+//	raftlab bugs [ID]...       which layer of the lab finds which planted bug, how fast
 //	raftlab doctor             what this machine can run, and how to mend what it cannot
 //	raftlab sim                the whole node in virtual time, over networks, disks and clocks that fail
 //	raftlab clean              removes what an interrupted run has left
@@ -101,6 +102,7 @@ func command(stdout io.Writer) *cobra.Command {
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(bugsCommand(stdout))
 	root.Version = version()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plain(err) })

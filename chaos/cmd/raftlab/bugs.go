@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"raftlab/chaos"
+	"raftlab/chaos/mutants"
+)
+
+type bugsOptions struct {
+	layers   []string
+	each     time.Duration
+	tries    int
+	explore  string
+	canaries bool
+	write    bool
+}
+
+func bugsCommand(stdout io.Writer) *cobra.Command {
+	var o bugsOptions
+	c := &cobra.Command{
+		Use:   "bugs [ID]...",
+		Short: "Show every bug of the museum to the lab, and say which layer finds it, how fast",
+		Long: "Plants each bug (raftlab list names them; all, if none is named) and looks for it with the scripts and tests of the\n" +
+			"package that it is in, the explorer, and random walks. Exit code 0 if every bug was found and no trap was taken for one, 1 if not.",
+		RunE: func(c *cobra.Command, ids []string) error { return o.run(c.Context(), stdout, ids) },
+	}
+	f := c.Flags()
+	f.StringSliceVar(&o.layers, "layers", mutants.Layers(), "which layers look, in this order")
+	f.DurationVar(&o.each, "for", 20*time.Second, "half of what one try of the simulator may take")
+	f.IntVar(&o.tries, "tries", 5, "seeds of the random walks")
+	f.StringVar(&o.explore, "explore", "", "one bound of the explorer instead of all layers: flags of go test ./raft/modelcheck")
+	f.BoolVar(&o.canaries, "canaries", false, "only the ten that CI looks for, each with the cheapest layer that finds it")
+	f.BoolVar(&o.write, "write", false, "keep what was measured in chaos/mutants/README.md")
+	return c
+}
+
+func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) error {
+	for _, l := range o.layers {
+		if !slices.Contains(mutants.Layers(), l) {
+			return usage("--layers %s is none of %s", l, strings.Join(mutants.Layers(), ", "))
+		}
+	}
+	if o.each <= 0 || o.tries < 1 {
+		return usage("--for and --tries must be more than zero")
+	}
+	root, err := mutants.ModuleRoot(".")
+	if err != nil {
+		return environment("%w", err)
+	}
+	all, err := o.chosen(ids)
+	if err != nil {
+		return err
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	defer stop()
+	m := &mutants.Museum{Root: root, Tries: o.tries, Each: o.each, Bound: o.explore}
+	defer func() { _ = m.Close() }()
+	missed := 0
+	for _, mutant := range all {
+		names := o.layers
+		if o.canaries {
+			names = []string{mutants.Canaries[mutant.ID]}
+		}
+		if o.explore != "" {
+			names = []string{"explorer"}
+		}
+		findings, err := m.Show(ctx, mutant, names)
+		if ctx.Err() != nil {
+			return exit{code: chaos.ExitInterrupted}
+		}
+		if err != nil {
+			return environment("%w", err)
+		}
+		shown := mutants.Shown{ID: mutant.ID, Findings: findings}
+		if !tellBug(stdout, mutant, shown) {
+			missed++
+		}
+		if o.write {
+			if err := mutants.Keep(root, []mutants.Shown{shown}); err != nil {
+				return environment("%w", err)
+			}
+		}
+	}
+	fmt.Fprintf(stdout, "\n%d of %d as they must be\n", len(all)-missed, len(all))
+	if missed > 0 {
+		return exit{code: chaos.ExitFail}
+	}
+	return nil
+}
+
+func (o *bugsOptions) chosen(ids []string) ([]mutants.Mutant, error) {
+	all, err := mutants.All()
+	if err != nil {
+		return nil, environment("%w", err)
+	}
+	var chosen []mutants.Mutant
+	for _, m := range all {
+		_, canary := mutants.Canaries[m.ID]
+		if slices.Contains(ids, m.ID) || len(ids) == 0 && (!o.canaries || canary) {
+			chosen = append(chosen, m)
+		}
+	}
+	for _, id := range ids {
+		if _, err := mutants.Find(id); err != nil {
+			return nil, usage("%w", err)
+		}
+	}
+	return chosen, nil
+}
+
+// tellBug prints one bug, and reports whether it was found, or, if it is none, was not.
+func tellBug(stdout io.Writer, m mutants.Mutant, shown mutants.Shown) bool {
+	good := shown.Found() != (m.Kind == mutants.Trap)
+	word := map[bool]string{true: "found", false: "NOT FOUND"}[shown.Found()]
+	if m.Kind == mutants.Trap {
+		word = map[bool]string{true: "not found, as it must be", false: "TAKEN FOR A BUG"}[good]
+	}
+	fmt.Fprintf(stdout, "%-9s  %s (%s): %s\n", word, m.ID, m.Kind, m.Breaks)
+	for _, f := range shown.Findings {
+		fmt.Fprintf(stdout, "           %-9s %v\n", f.Layer, f)
+		if f.Trouble != "" {
+			fmt.Fprintf(stdout, "                     %s\n", f.Trouble)
+		}
+		if f.Found {
+			fmt.Fprintf(stdout, "                     again: %s\n", f.Command)
+		}
+	}
+	return good
+}

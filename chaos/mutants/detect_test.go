@@ -1,0 +1,110 @@
+package mutants
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestLayersFindAPlantedBugAndNothingWhereThereIsNone: one that finds a bug in everything would find all of the museum.
+func TestLayersFindAPlantedBugAndNothingWhereThereIsNone(t *testing.T) {
+	root, err := ModuleRoot(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	planted, err := Find("no-log-check")
+	if err != nil {
+		t.Fatal(err)
+	}
+	remark, err := ParsePatch("--- a/raft/log.go\n+++ b/raft/log.go\n@@ -1,1 +1,2 @@\n package raft\n+// This changes nothing.\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	honest := Mutant{ID: "honest", Kind: Trap, Patch: remark}
+	m := &Museum{Root: root, Tries: 1, Each: time.Minute, Bound: "-members 3 -terms 2 -crashes 0 -heartbeats 0"}
+	defer func() { _ = m.Close() }()
+	for _, c := range []struct {
+		mutant Mutant
+		checks map[string]string // of each layer
+	}{
+		{planted, map[string]string{"scripts": "raft TestScripts/", "explorer": "leader completeness: "}},
+		{honest, map[string]string{"scripts": "", "explorer": ""}},
+	} {
+		findings, err := m.Show(t.Context(), c.mutant, []string{"scripts", "explorer"})
+		if err != nil || len(findings) != len(c.checks) {
+			t.Fatalf("%s: %+v, %v", c.mutant.ID, findings, err)
+		}
+		for _, f := range findings {
+			want := c.checks[f.Layer]
+			if f.Found != (want != "") || !strings.HasPrefix(f.Check, want) || f.Trouble != "" {
+				t.Errorf("%s: %+v; want %q", c.mutant.ID, f, want)
+			}
+		}
+	}
+}
+
+func TestATestThatFailsIsNamed(t *testing.T) {
+	for said, want := range map[string]string{
+		"=== RUN   TestA\n--- PASS: TestA\n=== RUN   TestB\n--- FAIL: TestB (0.00s)\n    --- FAIL: TestB/x/y (0.00s)\n": "TestB/x/y",
+		"=== RUN   TestA\n=== RUN   TestA/sub\npanic: oh\n":                                                             "TestA/sub",
+		"panic: oh\n": "panic: oh",
+		"":            "",
+	} {
+		if got := blame(said); got != want {
+			t.Errorf("%q: %q, want %q", said, got, want)
+		}
+	}
+}
+
+func TestEveryCanaryIsInTheMuseum(t *testing.T) {
+	for id, layer := range Canaries {
+		m, err := Find(id)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		fits := false
+		for _, l := range layers {
+			fits = fits || l.name == layer && l.fits(m)
+		}
+		if !fits {
+			t.Errorf("%s: %q is no layer that looks for it", id, layer)
+		}
+	}
+}
+
+// A measurement replaces the one of the same layer, and what nobody found stands out.
+func TestTheTableKeepsWhatWasMeasured(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "chaos", "mutants")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	readme := filepath.Join(dir, "README.md")
+	if err := os.WriteFile(readme, []byte("before\n"+tableBegins+"what was\n"+tableEnds+"after\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []Finding{
+		{Layer: "tests", Tries: 1},
+		{Layer: "simulator", Tries: 5, Hits: 4, Found: true, Check: "a|b", States: 7, Seconds: 1.25, Command: "again"},
+		{Layer: "tests", Tries: 1, Found: true, Check: "TestX", Seconds: 0.5, Command: "sooner"},
+	} {
+		if err := Keep(root, []Shown{{ID: "lazy-fsync", Findings: []Finding{f}}, {ID: "no-log-check", Findings: []Finding{{Layer: "tests", Tries: 1}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(readme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"before\n", "after\n", "| `lazy-fsync` | D | acked loss |", "TestX: 0.5 s", "a/b: 1.2 s, 7 seeds, 4 of 5", "| `sooner` |", "| **`no-log-check`** |"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	if strings.Contains(string(text), "what was") {
+		t.Error("the old table is still there")
+	}
+}
