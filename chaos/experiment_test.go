@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"raftlab/chaos"
+	"raftlab/chaos/agent/disk"
 	"raftlab/chaos/mutants"
 	"raftlab/chaos/report"
 	"raftlab/harness"
@@ -26,6 +27,9 @@ import (
 var raftd, mutant string
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "disk" { // this program as the agent that puts a disk under a member
+		os.Exit(disk.Main(os.Args[1:], os.Stdout, os.Stderr))
+	}
 	code, err := build(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -75,7 +79,15 @@ func start(t *testing.T, binary, schedule string, args ...string) chaos.Experime
 	t.Cleanup(system.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	cluster, err := process.Start(ctx, system, process.Options{Nodes: 5, Dir: dir.Path("data")})
+	options := process.Options{Nodes: 5, Dir: dir.Path("data")}
+	if s.BreaksDisks() {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		options.DiskAgent = []string{self}
+	}
+	cluster, err := process.Start(ctx, system, options)
 	if err != nil {
 		t.Fatal(err)
 	}

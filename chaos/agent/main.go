@@ -9,6 +9,8 @@
 //	agent counters                      the rules in force and what each has dropped, as JSON
 //	agent heal [--peer IP[/in|/out]]... remove the rules for these peers, or the whole table
 //	agent check                         can this kernel do all of this here?
+//	agent disk FLAGS -- PROGRAM ...     run a member above a disk that can be broken: see the package disk
+//	agent disk-ask SOCKET JSON          send a request to such a disk, print its reply
 package main
 
 import (
@@ -24,10 +26,15 @@ import (
 	"syscall"
 
 	"github.com/google/nftables"
+
+	"raftlab/chaos/agent/disk"
 )
 
 // Exit codes: 0 done, 1 the kernel refused, 3 it cannot do this here, 64 usage.
 func main() {
+	if len(os.Args) > 1 && (os.Args[1] == "disk" || os.Args[1] == "disk-ask") {
+		os.Exit(disk.Main(os.Args[1:], os.Stdout, os.Stderr))
+	}
 	err := run(os.Args[1:], os.Stdin, os.Stdout)
 	if err == nil {
 		return

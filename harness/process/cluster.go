@@ -27,6 +27,9 @@ type Options struct {
 	// Grace is how long the first member may take alone before the others are started: a store that is founded
 	// by one member is ready by then, one that needs a majority never will be. Default 3 s.
 	Grace time.Duration
+	// DiskAgent, if set, is the command of the agent (chaos/agent) that puts a disk which can be broken under each member. It
+	// needs /dev/fuse, and root or user namespaces.
+	DiskAgent []string
 	// Failed, if set, gets what there is of a cluster that did not start, before it is closed.
 	Failed func(harness.Cluster)
 }
@@ -44,6 +47,9 @@ type Cluster struct {
 	former  []string
 	made    int // members so far: names are never given twice
 	closed  bool
+
+	diskAgent []string
+	sockets   string // directory of the disks' control sockets
 }
 
 // member is one place and the process that runs there now.
@@ -82,7 +88,12 @@ func Start(ctx context.Context, system harness.System, o Options) (*Cluster, err
 	if err != nil {
 		return nil, fmt.Errorf("process: %w", err)
 	}
-	c := &Cluster{system: system, dir: dir, members: map[string]*member{}, parent: newParent(), relay: newRelay()}
+	c := &Cluster{system: system, dir: dir, members: map[string]*member{}, parent: newParent(), relay: newRelay(), diskAgent: o.DiskAgent}
+	if len(o.DiskAgent) > 0 {
+		if c.sockets, err = os.MkdirTemp("", "raftlab-disks-"); err != nil {
+			return nil, fmt.Errorf("process: %w", err)
+		}
+	}
 	if err = c.prepare(o.Nodes); err == nil {
 		err = c.startAll(ctx, o.Grace)
 	}
@@ -223,7 +234,15 @@ func (c *Cluster) Start(_ context.Context, node string) error {
 
 // run needs c.mu.
 func (c *Cluster) run(m *member) error {
-	proc, err := c.parent.start(m.spec, m.log)
+	spec, attr := m.spec, attributes()
+	if len(c.diskAgent) > 0 {
+		var err error
+		if spec, err = c.onDisk(m); err != nil {
+			return fmt.Errorf("process: disk of %s: %w", m.place.Name, err)
+		}
+		inOwnMounts(attr)
+	}
+	proc, err := c.parent.start(spec, attr, m.log)
 	if err != nil {
 		return fmt.Errorf("process: start %s: %w", m.place.Name, err)
 	}
@@ -355,6 +374,9 @@ func (c *Cluster) Close(context.Context) error {
 		errs = append(errs, p.wait(context.Background()))
 	}
 	c.relay.close()
+	if c.sockets != "" {
+		errs = append(errs, os.RemoveAll(c.sockets))
+	}
 	c.parent.close()
 	return errors.Join(errs...)
 }

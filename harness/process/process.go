@@ -50,7 +50,7 @@ type process struct {
 }
 
 // start runs the binary in a process group of its own, with its output appended to the log.
-func (p *parent) start(spec harness.Spec, log string) (*process, error) {
+func (p *parent) start(spec harness.Spec, attr *syscall.SysProcAttr, log string) (*process, error) {
 	f, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (p *parent) start(spec harness.Spec, log string) (*process, error) {
 	cmd := exec.Command(spec.Binary, spec.Args...)
 	cmd.Env = append(os.Environ(), spec.Env...)
 	cmd.Stdout, cmd.Stderr = f, f
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = attr
 	started := make(chan error)
 	p.requests <- func() { started <- cmd.Start() }
 	if err := <-started; err != nil {

@@ -23,6 +23,17 @@ func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
+// inOwnMounts gives the member a mount namespace: what it mounts is gone when its last process is. Who is not root needs a
+// user namespace too.
+func inOwnMounts(a *syscall.SysProcAttr) {
+	a.Unshareflags |= syscall.CLONE_NEWNS
+	if os.Geteuid() != 0 {
+		a.Cloneflags |= syscall.CLONE_NEWUSER
+		a.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
+	}
+}
+
 // probe reads /proc/<pid>/stat (proc(5)): the third field is the state, the 22nd the start time in ticks since boot.
 func (p *process) probe() (harness.Probe, error) {
 	if p.ended() {

@@ -28,9 +28,15 @@ import (
 	"github.com/spf13/pflag"
 
 	"raftlab/chaos"
+	layer "raftlab/chaos/agent/disk"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if len(os.Args) > 1 && (os.Args[1] == "disk" || os.Args[1] == "disk-ask") { // this program as the agent, see process.Options
+		os.Exit(layer.Main(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // exit is an error that carries the exit code of the program.
 type exit struct {

@@ -68,6 +68,18 @@ func (o *options) choose(ctx context.Context, stdout io.Writer) (member, func(),
 	return m, cleanup, err
 }
 
+// diskAgent is this program as the agent that puts a disk under each member, where the schedule breaks disks.
+func (o *options) diskAgent() ([]string, error) {
+	if !o.schedule.BreaksDisks() {
+		return nil, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, environment("disks cannot be broken: %w", err)
+	}
+	return []string{self}, nil
+}
+
 func (o *options) asProcesses(ctx context.Context, scratch string) (member, error) {
 	binary, err := o.findBinary(ctx, scratch)
 	if err != nil {
@@ -84,7 +96,11 @@ func (o *options) asProcesses(ctx context.Context, scratch string) (member, erro
 		ctx, cancel := context.WithTimeout(ctx, startTimeout)
 		defer cancel()
 		data := dir.Path("data") // not nodes/, where the copies of the logs go
-		cluster, err := process.Start(ctx, m.system, process.Options{Nodes: o.nodes, Dir: data, Failed: failed})
+		agent, err := o.diskAgent()
+		if err != nil {
+			return world{}, err
+		}
+		cluster, err := process.Start(ctx, m.system, process.Options{Nodes: o.nodes, Dir: data, Failed: failed, DiskAgent: agent})
 		if err != nil {
 			return world{}, err
 		}

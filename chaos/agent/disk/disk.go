@@ -1,0 +1,185 @@
+//go:build linux
+
+// Package disk is a disk that can be broken. It lies between a member and its real disk: a FUSE file system over a
+// directory, which a member's data directory is mounted through. It writes through at once, so a process that is killed
+// loses nothing, and remembers what each sector held when it was synced last, so that it can take back what a power cut would
+// take: bytes that were not synced, and names whose directory was not. It can be full, slow, hung or broken, and it counts
+// what it did: its counters are the evidence, for they do not come from the member.
+//
+// POSIX is taken at its word: a name is durable after an fsync of its directory, not of the file. After an fsync that
+// failed, the sectors are as good as lost, whatever a later fsync says ("Can applications recover from fsync failures?", ATC'20).
+package disk
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// SectorSize is what a disk writes whole or not at all.
+const SectorSize = 512
+
+// Faults is how the disk behaves until it is told otherwise. The zero value is a disk that works.
+type Faults struct {
+	SyncDelay  time.Duration `json:"sync_delay_ns,omitempty"` // each fsync takes so much longer
+	SyncHang   bool          `json:"sync_hang,omitempty"`     // no fsync comes back before this ends
+	SyncError  string        `json:"sync_error,omitempty"`    // EIO or ENOSPC: what each fsync returns, and nothing is durable
+	WriteError string        `json:"write_error,omitempty"`   // what each write returns, with nothing written
+	// Full is a disk with no free block: a write may only change blocks of 4 KiB that hold something, or write zeros. So
+	// it is with thin provisioning and where a file system compresses; room that was reserved with zeros is none. What
+	// is freed meanwhile somebody else takes.
+	Full bool `json:"full,omitempty"`
+}
+
+// Counters only grow, but for those that say "now". They outlive power cuts and orderly ends of the member.
+type Counters struct {
+	Written   uint64 `json:"written_bytes"`
+	Syncs     uint64 `json:"syncs"`              // that succeeded, of files and directories
+	Unsynced  uint64 `json:"unsynced_bytes_now"` // in sectors that a power cut may take
+	Held      uint64 `json:"held"`               // fsyncs that were delayed or hung
+	HeldNow   uint64 `json:"held_now"`
+	HeldMost  int64  `json:"held_most_ns"` // the longest; of those that are held now too
+	Refused   uint64 `json:"refused"`      // calls answered with ENOSPC because the disk was full
+	Failed    uint64 `json:"failed"`       // calls answered with an error that was asked for
+	Cuts      uint64 `json:"power_cuts"`
+	Lost      uint64 `json:"lost_bytes"` // written, never synced, and taken back by a power cut
+	LostSec   uint64 `json:"lost_sectors"`
+	KeptSec   uint64 `json:"kept_sectors"` // of unsynced ones, by a power cut that kept some
+	LostNames uint64 `json:"lost_names"`   // creations, renames and removals that were taken back
+	Flipped   uint64 `json:"flipped_bits"`
+	Flips     []Flip `json:"flips,omitempty"` // all of them
+}
+
+// Flip is one bit that has changed at rest.
+type Flip struct {
+	File   string `json:"file"`
+	Offset int64  `json:"offset"`
+	Bit    int    `json:"bit"`
+}
+
+// Disk is the state behind one mount. It is safe for concurrent use.
+type Disk struct {
+	back string // holds files/ (what is shown), limbo/ (removed, not yet for good) and counters.json
+
+	mu       sync.Mutex
+	faults   Faults
+	changed  chan struct{} // closed and made anew when faults change, or the power goes
+	released bool          // the power is going: nothing is held any more, and nothing succeeds
+	counters Counters
+	holds    map[*hold]bool
+	inodes   map[uint64]*inode // with something unsynced
+	names    []*step           // unsynced changes of directories, in order
+	limbo    int               // names used there
+	blocks   map[uint64]map[int64]bool
+}
+
+type hold struct{ since time.Time }
+
+// Open takes a directory to keep files in, and what earlier power cuts counted.
+func Open(back string) (*Disk, error) {
+	d := &Disk{back: back, changed: make(chan struct{}), holds: map[*hold]bool{}, inodes: map[uint64]*inode{}}
+	if err := os.RemoveAll(d.path("limbo")); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{"files", "limbo"} {
+		if err := os.MkdirAll(d.path(dir), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	saved, err := ReadCounters(back)
+	d.counters = saved
+	return d, err
+}
+
+// ReadCounters reads what the last power cut or orderly end has saved below back; zero where there was none.
+func ReadCounters(back string) (Counters, error) {
+	var c Counters
+	raw, err := os.ReadFile(filepath.Join(back, "counters.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	return c, json.Unmarshal(raw, &c)
+}
+
+// Save writes the counters beside the files.
+func (d *Disk) Save() error {
+	raw, err := json.Marshal(d.Counters())
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(d.path("counters.json.tmp"), raw, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(d.path("counters.json.tmp"), d.path("counters.json"))
+}
+
+func (d *Disk) path(name string) string { return filepath.Join(d.back, name) }
+
+// Files is the directory that is shown.
+func (d *Disk) Files() string { return d.path("files") }
+
+// Set changes how the disk behaves. What is held by a fault that ends goes on.
+func (d *Disk) Set(f Faults) error {
+	for _, name := range []string{f.SyncError, f.WriteError} {
+		if _, err := errno(name); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.faults = f
+	d.blocks = nil
+	if f.Full {
+		d.blocks = map[uint64]map[int64]bool{}
+	}
+	d.wake()
+	return nil
+}
+
+func (d *Disk) wake() {
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// release lets go of everything that is held, with an error: its process is dead already.
+func (d *Disk) release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.released = true
+	d.wake()
+}
+
+func errno(name string) (syscall.Errno, error) {
+	switch name {
+	case "":
+		return 0, nil
+	case "EIO":
+		return syscall.EIO, nil
+	case "ENOSPC":
+		return syscall.ENOSPC, nil
+	}
+	return 0, errors.New("disk: error " + name + " is none of EIO and ENOSPC")
+}
+
+// Counters reads all of them.
+func (d *Disk) Counters() Counters {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.counters
+	c.Flips = append([]Flip(nil), c.Flips...)
+	c.HeldNow, c.Unsynced = uint64(len(d.holds)), 0
+	for h := range d.holds {
+		c.HeldMost = max(c.HeldMost, int64(time.Since(h.since)))
+	}
+	for _, n := range d.inodes {
+		c.Unsynced += uint64(len(n.dirty)+len(n.syncing)) * SectorSize
+	}
+	return c
+}
