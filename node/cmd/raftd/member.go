@@ -215,7 +215,7 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 		Node: node, Store: store, Dial: direct, Stream: transport, NotLeader: o.notLeader,
 		Snapshot: http.HandlerFunc(transport.ServeSnapshot), SnapshotStat: node.SnapshotStat,
 		Token: o.token, TLS: secure, Collectors: append(timings.collectors(), peers),
-		Logger: logger, Version: version(),
+		Logger: logger, Version: version(), PeerStats: transport.Stats,
 	})
 	if err != nil {
 		node.Stop()

@@ -119,8 +119,8 @@ func (s *Server) routes() *httprouter.Router {
 		router.HEAD(path, handle)
 	}
 	get("/", s.home)
-	get("/livez", s.live)
-	get("/healthz", s.live)
+	get("/livez", s.alive)
+	get("/healthz", s.alive)
 	get("/readyz", s.ready)
 	get("/readyz/leader", s.readyLeader)
 	get("/metrics", s.serveMetrics)
@@ -130,6 +130,8 @@ func (s *Server) routes() *httprouter.Router {
 	get("/__pyraft/peers", s.peers)
 	get("/__pyraft/status", s.status)
 	get("/__pyraft/events", s.events)
+	get(viewPath, s.view)
+	get(livePath, s.live)
 	get(keysPath, s.list)
 	post := func(path string, serve func(*exchange) *failure) {
 		router.POST(path, s.handle(path, func(x *exchange, _ httprouter.Params) *failure { return serve(x) }))

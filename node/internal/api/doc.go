@@ -30,6 +30,10 @@
 //     target may still campaign.
 //   - GET /__pyraft/events has "raft" (a sentence of the trace), "lost" (how many events the client was too slow
 //     for) and "end" (the member stops). Nobody waits for a slow client.
+//   - GET / in a browser is the live page (raftlab/node/live). GET /__pyraft/live feeds it: server-sent events with what
+//     all members say of themselves ("view", four times a second) and the sentences of all ("raft"), as this member can
+//     reach them, while somebody looks. GET /__pyraft/view is one member's part: its status, the terms of its last entries,
+//     its streams to the others. A browser cannot send a token, so with a token the page is for proxies that add it.
 //
 // # Who may ask
 //

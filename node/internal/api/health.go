@@ -9,9 +9,9 @@ import (
 	"raftlab/raft"
 )
 
-// live says that the process runs, and nothing else. It must not depend on a leader: what restarts a
+// alive says that the process runs, and nothing else. It must not depend on a leader: what restarts a
 // process because the cluster has none only makes it take longer to elect one (etcd #13340, #16007).
-func (s *Server) live(x *exchange) *failure {
+func (s *Server) alive(x *exchange) *failure {
 	s.text(x, http.StatusOK, "ok\n")
 	return nil
 }

@@ -2,13 +2,13 @@ package api
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"fmt"
 	"html/template"
 	"net/http"
 	"strings"
+
+	"raftlab/node/live"
 )
 
 // homeKeysMax bounds the keys of GET /. The seed shows all data there.
@@ -110,33 +110,28 @@ func (p peerReply) words() string {
 //go:embed home.html
 var homeHTML string
 
-//go:embed home.css
-var homeCSS string
-
-// The page is static and reads nothing from elsewhere: no script can run on it, whatever a key is called.
-var (
-	homeTemplate = template.Must(template.New("home").Funcs(template.FuncMap{
-		"peer": peerReply.words,
-	}).Parse(homeHTML))
-	homePolicy = func() string {
-		sum := sha256.Sum256([]byte(homeCSS))
-		return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	}()
-)
+// The page is the live one, and below it what this member knew when it was loaded: all of it for who runs no scripts. It
+// reads nothing from elsewhere, and no script can run on it but its own, whatever a key is called.
+var homeTemplate = template.Must(template.New("home").Funcs(template.FuncMap{"peer": peerReply.words}).Parse(homeHTML))
 
 func (s *Server) homePage(x *exchange, r homeReply) *failure {
-	var page bytes.Buffer
-	err := homeTemplate.Execute(&page, struct {
+	var static bytes.Buffer
+	err := homeTemplate.Execute(&static, struct {
 		homeReply
 		RoleWords string
-		CSS       template.CSS
 		Most      int
-	}{r, r.roleWords(), template.CSS(homeCSS), homeKeysMax})
+	}{r, r.roleWords(), homeKeysMax})
 	if err != nil {
 		panic(fmt.Sprintf("api: home page: %v", err))
 	}
-	x.Header().Set("Content-Security-Policy", homePolicy)
+	page, err := live.Page(live.Options{
+		Title: "raftd at " + r.Address, Events: livePath, Keys: keysPrefix, Curl: r.Curl, URL: r.URL, Static: template.HTML(static.String()),
+	})
+	if err != nil {
+		panic(fmt.Sprintf("api: live page: %v", err))
+	}
+	x.Header().Set("Content-Security-Policy", live.Policy)
 	x.Header().Set("Referrer-Policy", "no-referrer")
-	s.body(x, http.StatusOK, "text/html; charset=utf-8", page.Bytes())
+	s.body(x, http.StatusOK, "text/html; charset=utf-8", page)
 	return nil
 }

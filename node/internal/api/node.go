@@ -28,6 +28,8 @@ type Node interface {
 	// one: what a slow subscriber loses shows as a gap in the numbers.
 	Subscribe() (events <-chan driver.Event, cancel func())
 	Status() driver.Status
+	// Tail tells the terms of the last entries, for the live page.
+	Tail(ctx context.Context, most int) (driver.Tail, error)
 }
 
 // certain lists the errors that say: nothing was, or will be, committed.

@@ -20,6 +20,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"raftlab/node/internal/kv"
+	"raftlab/node/internal/peer"
+	"raftlab/node/live"
 )
 
 // Config of a Server. Node and Store are required.
@@ -43,6 +45,8 @@ type Config struct {
 	InFlightMax int
 	Logger      *slog.Logger           // default: slog.Default()
 	Collectors  []prometheus.Collector // of other parts of the member, for /metrics
+	// PeerStats describes the streams to the other members, for the live page. May be nil.
+	PeerStats func() peer.Stats
 	// SnapshotStat describes the latest snapshot, for /metrics. May be nil.
 	SnapshotStat func() (sizeBytes int64, taken time.Time, ok bool)
 	Version      string // for /version
@@ -73,6 +77,8 @@ type Server struct {
 	forward     *forwarder
 	origin      *http.CrossOriginProtection
 	metrics     *metrics
+	peerStats   func() peer.Stats
+	watcher     *live.Watcher
 	log         *slog.Logger
 	servedBy    []string // our address, ready for a header
 	version     string
@@ -116,7 +122,9 @@ func New(c Config) (*Server, error) {
 		servedBy:    []string{c.Node.Status().Address},
 		origin:      http.NewCrossOriginProtection(),
 		inFlightMax: int64(c.InFlightMax),
+		peerStats:   c.PeerStats,
 	}
+	s.watcher = live.Watch(liveSource{s})
 	if c.TLS != nil {
 		s.scheme = "https"
 		c.Dial = c.TLS.Dial(c.Dial)
@@ -160,8 +168,12 @@ func (s *Server) Drain() {
 	}
 }
 
-// Close ends the idle connections to other members.
-func (s *Server) Close() { s.forward.transport.CloseIdleConnections() }
+// Close ends the idle connections to other members, and waits until the live page asks nobody any more. Streams of it must
+// have ended: by Drain, and http.Server.Shutdown or Close.
+func (s *Server) Close() {
+	s.watcher.Close()
+	s.forward.transport.CloseIdleConnections()
+}
 
 // exchange is one request and its reply. It remembers what the log line and the metrics need.
 type exchange struct {
