@@ -7,6 +7,7 @@
 //	raftlab replay RUN         what a run executed, again: how often does it fail?
 //	raftlab shrink RUN         a smaller schedule that fails too
 //	raftlab fault ...          break the cluster of docker compose by hand, heal it
+//	raftlab serve              runs in a browser; with --cluster N a live cluster to break by hand
 //	raftlab list               scenarios and mutants
 //	raftlab bugs [ID]...       which layer of the lab finds which planted bug, how fast
 //	raftlab doctor             what this machine can run, and how to mend what it cannot
@@ -112,7 +113,7 @@ func command(stdout io.Writer) *cobra.Command {
 	root.Version = version()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plain(err) })
-	root.AddCommand(runCommand(stdout), replayCommand(stdout), shrinkCommand(stdout), faultCommand(stdout), listCommand(stdout), doctorCommand(stdout), cleanCommand(stdout), reportCommand(stdout), versionCommand(stdout))
+	root.AddCommand(runCommand(stdout), replayCommand(stdout), shrinkCommand(stdout), faultCommand(stdout), listCommand(stdout), doctorCommand(stdout), cleanCommand(stdout), reportCommand(stdout), serveCommand(stdout), versionCommand(stdout))
 	root.AddCommand(simCommand(stdout), checkCommand(stdout), exportCommand(stdout))
 	return root
 }
