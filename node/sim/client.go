@@ -351,8 +351,15 @@ func (c *client) end(x *call, k *keyUse, outcome linearizability.Outcome) {
 	if outcome == linearizability.OK && w.healing {
 		w.live.done++
 	}
-	w.later(time.Duration(w.chance.clients.Int64N(int64(w.plan.Think)+1)), c.next)
+	think := w.plan.Think
+	if outcome == linearizability.Failed {
+		think += failedPause // nobody leads, perhaps
+	}
+	w.later(time.Duration(w.chance.clients.Int64N(int64(think)+1)), c.next)
 }
+
+// failedPause is the longest pause after a call that certainly failed.
+const failedPause = 50 * time.Millisecond
 
 // operation is the call in the words of a history.
 func (x *call) operation() linearizability.Operation {

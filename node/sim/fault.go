@@ -28,6 +28,7 @@ const (
 	CrashAll                      // the power of all is cut
 	CrashInstall                  // the power is cut when the next snapshot has arrived, before the log knows
 	CrashCall                     // the power is cut before the Nth call that changes the file system from now
+	CrashSend                     // the power is cut right after the next message of type N is sent, before any other
 	Stop                          // the process is told to end: it hands over and closes its log
 	Pause                         // the process stands still
 	Drift                         // the clock ticks every N percent of a tick
@@ -40,6 +41,7 @@ const (
 	Wipe                          // the disk is lost; the member comes back as a new one
 	Add                           // a new member joins
 	Remove                        // the member is removed
+	Churn                         // for a while, whoever is elected is asked at once to remove a member
 	Transfer                      // leadership is handed to slot N
 	Snapshot                      // the member takes a snapshot now
 
@@ -48,9 +50,9 @@ const (
 
 var faultNames = [faultKinds]string{
 	Isolate: "isolate", Mute: "mute", Deaf: "deaf", Split: "split", OneWay: "one-way", Bridge: "bridge", Clog: "clog",
-	ClientsCut: "clients-cut", Lossy: "lossy", Crash: "crash", Kill: "kill", CrashAll: "crash-all", CrashInstall: "crash-at-install", CrashCall: "crash-at-call",
+	ClientsCut: "clients-cut", Lossy: "lossy", Crash: "crash", Kill: "kill", CrashAll: "crash-all", CrashInstall: "crash-at-install", CrashCall: "crash-at-call", CrashSend: "crash-at-send",
 	Stop: "stop", Pause: "pause", Drift: "drift", Jump: "jump", SlowSync: "slow-sync", StuckSync: "stuck-sync", Full: "full",
-	SyncFails: "sync-fails", Flip: "flip", Wipe: "wipe", Add: "add", Remove: "remove", Transfer: "transfer", Snapshot: "snapshot",
+	SyncFails: "sync-fails", Flip: "flip", Wipe: "wipe", Add: "add", Remove: "remove", Churn: "churn", Transfer: "transfer", Snapshot: "snapshot",
 }
 
 func (k FaultKind) String() string { return faultNames[k] }
@@ -206,6 +208,9 @@ func (w *world) endFault(f Fault, m *member) {
 	case CrashInstall:
 		m.cutInstall, m.fs.downFor = true, f.For
 		return
+	case CrashSend:
+		m.cutSend, m.fs.downFor = raft.MessageType(f.N), f.For
+		return
 	case CrashCall:
 		m.fs.cutAt, m.fs.downFor = m.fs.calls+1+f.N, f.For
 		return
@@ -311,15 +316,6 @@ func (w *world) diskFault(f Fault, m *member) bool {
 		w.crash(m, false) // with a power cut, damage to the last batch would look like a torn write: a limit that wal names
 		m.lost = w.flip(m)
 		w.restartAfter(m, f.For)
-		if m.lost {
-			// If the bit meant nothing, the member is as good as before.
-			life := m.life
-			w.later(f.For+time.Millisecond, func() {
-				if m.life == life+1 && m.up {
-					m.lost = false
-				}
-			})
-		}
 		return m.lost
 	}
 	return true
@@ -373,7 +369,7 @@ func (w *world) memberFault(f Fault, m *member) bool {
 			return false
 		}
 		w.crash(m, false)
-		m.lost = true
+		m.lost, m.stopped = true, true // nobody starts it on what was lost
 		life := m.life
 		w.later(max(f.For, time.Millisecond), func() {
 			if m.life == life && !m.up {
@@ -385,6 +381,8 @@ func (w *world) memberFault(f Fault, m *member) bool {
 			return false
 		}
 		w.wish(raft.Remove, raft.Member{ID: m.id}, false)
+	case Churn:
+		w.churnTill = w.now + f.For
 	case Transfer:
 		to := w.members[int(f.N)%len(w.members)].id
 		m.inbox.Other = append(m.inbox.Other, func(d *driver.Driver) {

@@ -25,7 +25,7 @@ const (
 
 // heal ends the faults: every member that has its data is started, and of these a random core stays.
 func (w *world) heal() {
-	w.healing = true
+	w.healing, w.churnTill = true, 0
 	w.tell("the faults end")
 	n := &w.network
 	n.calm, n.lossy = true, 0
@@ -34,16 +34,14 @@ func (w *world) heal() {
 	clear(n.clientCut[:])
 	for _, m := range w.members {
 		m.fs.full, m.fs.failing, m.fs.cutAt = false, false, 0
-		m.slowSync, m.stuckTill, m.drift = 0, 0, 100
+		m.slowSync, m.stuckTill, m.drift, m.cutSend, m.cutInstall = 0, 0, 100, 0, false
 		if m.up {
 			w.resume(m)
 			continue
 		}
-		m.stopped = false
-		if m.lost && m.members.Members != nil { // it waits to be wiped
-			continue
+		if !m.lost { // else it waits to be wiped, or is
+			w.act(m, func() { w.start(m) })
 		}
-		w.act(m, func() { w.start(m) })
 	}
 	if w.failure == nil {
 		w.later(time.Millisecond, w.chooseCore)

@@ -37,6 +37,7 @@ const (
 	snapshotOvertaken
 	crashedAtCall
 	crashedInRecovery
+	crashedAtSend
 	crashedInSave
 	tornCut
 	mended
@@ -76,7 +77,7 @@ var markNames = [markCount]string{
 	messageToAnotherLife: "message-to-another-life", snapshotTaken: "snapshot-taken", snapshotFailed: "snapshot-failed",
 	snapshotSent: "snapshot-sent", snapshotInstalled: "snapshot-installed", snapshotLost: "snapshot-lost-and-sent-again",
 	snapshotLate: "snapshot-of-no-use", snapshotOfDeposed: "leader-deposed-during-install", snapshotOvertaken: "snapshot-overtaken-by-a-newer",
-	crashedAtCall: "crash-at-a-file-system-call", crashedInRecovery: "crash-in-recovery", crashedInSave: "crash-during-a-save",
+	crashedAtCall: "crash-at-a-file-system-call", crashedInRecovery: "crash-in-recovery", crashedInSave: "crash-during-a-save", crashedAtSend: "crash-between-two-sends",
 	tornCut: "torn-record-cut", mended: "log-mended-after-snapshot", fileRotated: "log-file-followed-by-another", prefixDropped: "log-files-dropped",
 	diskFull: "disk-full", syncFailed: "fsync-failed", corruptionRefused: "corruption-refused", wipedRejoined: "wiped-member-rejoined",
 	learnerPromoted: "learner-promoted", voterRemoved: "voter-removed", removedCampaigns: "removed-member-campaigns",

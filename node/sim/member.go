@@ -48,6 +48,8 @@ type member struct {
 	members  raft.Configuration // in force when it was seen last
 	since    raft.Index         // the entry that brought it
 
+	committed raft.Index
+
 	paused    bool
 	owedWake  bool
 	owedSync  bool
@@ -56,7 +58,8 @@ type member struct {
 	slowSync  time.Duration
 	stuckTill time.Duration
 
-	cutInstall bool // the power is cut when the next snapshot has arrived
+	cutSend    raft.MessageType // the power is cut when the next of these is sent
+	cutInstall bool             // the power is cut when the next snapshot has arrived
 }
 
 const dataDir = "/data"
@@ -74,7 +77,7 @@ func (w *world) newDisk(m *member) {
 	m.id = raft.ID(len(w.byID))
 	w.byID = append(w.byID, m)
 	m.fs = &disk{Mem: vfs.NewMem(), mark: w.mark}
-	m.lost, m.founders, m.members, m.since = false, nil, raft.Configuration{}, 0
+	m.lost, m.stopped, m.founders, m.members, m.since = false, false, nil, raft.Configuration{}, 0
 }
 
 func (m *member) raft() *raft.Raft { return m.driver.Raft() }
@@ -111,6 +114,7 @@ func (w *world) start(m *member) {
 		w.refusedToStart(m, err)
 		return
 	}
+	m.lost = false // it has read all its data: the bit that was flipped means nothing
 	w.tell("%v starts, life %d", m.id, m.life)
 	w.options.Picture.up(m.slot, w.now, true)
 	m.role, m.term = m.raft().Role(), m.raft().Term()
@@ -238,6 +242,10 @@ func (w *world) settle(m *member) {
 		w.fail("figure-3", "%v", err)
 		return
 	}
+	if c := r.Committed(); c != m.committed {
+		m.committed = c
+		w.options.Picture.committed(m.slot, w.now, c)
+	}
 	role, term := r.Role(), r.Term()
 	if role != m.role || term != m.term {
 		w.turned(m, role, term)
@@ -271,6 +279,9 @@ func (w *world) turned(m *member, role raft.Role, term raft.Term) {
 	}
 	m.role, m.term = role, term
 	w.options.Picture.turned(m.slot, w.now, role, term)
+	if role == raft.Leader && w.churnTill > w.now {
+		w.changeBeside(m)
+	}
 }
 
 // write gives the disk what waits for it, if it is free.
@@ -369,7 +380,7 @@ func (w *world) crash(m *member, cut bool) {
 		w.cutShort(m)
 	}
 	m.up, m.writing, m.starting = false, false, false
-	m.fs.cutAt, m.fs.failing = 0, false
+	m.fs.cutAt, m.fs.failing, m.cutSend, m.cutInstall = 0, false, 0, false
 	m.driver, m.log, m.snaps, m.store = nil, nil, nil, nil
 	m.inbox, m.queue, m.spare = driver.Inbox{}, driver.Queue{}, nil
 	if cut {
@@ -452,6 +463,9 @@ func (c *courier) sent(to raft.ID, err error) {
 	})
 }
 
+// streamBroken is when a sender notices at the latest that nobody reads any more.
+const streamBroken = 3 * time.Second
+
 var errNotArrived = errors.New("sim: the connection broke")
 
 // sendOne reads the snapshot now, and lets it travel.
@@ -471,14 +485,19 @@ func (c *courier) sendOne(message raft.Message) {
 		return
 	}
 	w.network.sent++
-	life := m.life
+	life, answered := m.life, false
 	answer := func(err error) { // travels back, if there is still who asked
+		if answered {
+			return
+		}
+		answered = true
 		w.later(w.network.latency(w), func() {
 			if m.life == life && m.up {
 				c.sent(message.To, err)
 			}
 		})
 	}
+	w.later(streamBroken, func() { answer(errNotArrived) }) // the receiver died, and could not say so
 	travel := w.network.latency(w) + time.Duration(len(body))*10*time.Nanosecond
 	if !w.healing {
 		travel += time.Duration(w.chance.network.Int64N(int64(w.plan.Stream) + 1))

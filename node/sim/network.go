@@ -47,6 +47,16 @@ func (t *transport) Send(messages []raft.Message) {
 }
 
 func (w *world) send(from *member, message *raft.Message) {
+	w.carry(from, message)
+	if from.cutSend == message.Type && from == w.acting && !from.starting {
+		from.cutSend = 0
+		w.mark(crashedAtSend)
+		panic(powerCut{})
+	}
+}
+
+// carry draws the fate of a message.
+func (w *world) carry(from *member, message *raft.Message) {
 	n := &w.network
 	n.sent++
 	if len(n.flying.values)-len(n.flying.free) > stormMessages {

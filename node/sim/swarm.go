@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"raftlab/raft"
 )
 
 // Seed reads a seed: a number, or any other word, of which a git hash is one.
@@ -50,6 +52,9 @@ func Draw(seed uint64) Plan {
 	if d.IntN(2) == 0 {
 		p.Late, p.LateMax = pick(d, 0.01, 0.1), d.between(10*time.Millisecond, time.Second)
 	}
+	if d.IntN(2) == 0 { // calls all the time, and not as fast as they are answered
+		p.Think = min(2*p.Until*time.Duration(p.Clients)/time.Duration(p.Ops), 500*time.Millisecond)
+	}
 	p.Stream = d.between(0, pick(d, 10*time.Millisecond, time.Second))
 	p.Faults = d.faults(&p)
 	return p
@@ -67,8 +72,9 @@ func (d draw) between(least, most time.Duration) time.Duration {
 // faults draws the kinds that this seed knows, and when they happen.
 func (d draw) faults(p *Plan) []Fault {
 	var kinds []FaultKind
+	few := pick(d, 3, 3, 10) // one kind in so many
 	for k := range faultKinds {
-		if d.IntN(3) == 0 {
+		if d.IntN(few) == 0 {
 			kinds = append(kinds, k)
 		}
 	}
@@ -76,8 +82,12 @@ func (d draw) faults(p *Plan) []Fault {
 		return nil
 	}
 	var faults []Fault
-	for range d.IntN(pick(d, 4, 12, 40)) {
-		f := Fault{At: d.between(100*time.Millisecond, p.Until), Kind: pick(d, kinds...), For: d.between(time.Millisecond, pick(d, 100*time.Millisecond, time.Second, 4*time.Second))}
+	most := pick(d, 4, 12, 40, 40)
+	if few == 10 {
+		most = pick(d, 40, 150)
+	}
+	for range d.IntN(most) {
+		f := Fault{At: d.between(100*time.Millisecond, p.Until), Kind: pick(d, kinds...), For: d.between(time.Millisecond, pick(d, 20*time.Millisecond, 100*time.Millisecond, time.Second, 4*time.Second))}
 		if d.IntN(3) > 0 {
 			f.Who = 1 + d.IntN(p.Members+1)
 		}
@@ -90,6 +100,8 @@ func (d draw) faults(p *Plan) []Fault {
 			f.N = d.Uint64N(90) + 5
 		case CrashCall:
 			f.N = d.Uint64N(pick(d, uint64(5), 60))
+		case CrashSend:
+			f.N = uint64(pick(d, raft.MsgVoteReply, raft.MsgVoteReply, raft.MsgVote, raft.MsgAppendReply, raft.MsgAppend, raft.MsgSnapshot))
 		case Drift:
 			f.N = pick(d, uint64(30), 70, 150, 300)
 		case Jump:

@@ -101,6 +101,8 @@ type world struct {
 	healing  bool // the faults are over
 	acting   *member
 
+	churnTill time.Duration
+
 	chance struct{ network, disk, clients, faults *rand.Rand }
 
 	watch   *safety.Watch
@@ -232,7 +234,9 @@ func (w *world) act(m *member, do func()) {
 func (w *world) interrupted(p any) {
 	m := w.acting
 	if _, cut := p.(powerCut); cut && m != nil {
-		w.mark(crashedAtCall)
+		if m.fs.dead {
+			w.mark(crashedAtCall)
+		}
 		if m.starting {
 			w.mark(crashedInRecovery)
 		}

@@ -253,3 +253,24 @@ func TestTransferAnswersWhenAnotherLeads(t *testing.T) {
 		t.Fatalf("a transfer to nobody was told %v", failed)
 	}
 }
+
+// Two leaders may send at once, and the newer snapshot takes the place of the older before the loop hears of that. The
+// simulator found that the member then ended itself.
+func TestASnapshotThatWasOvertakenIsRefusedAndTheMemberLives(t *testing.T) {
+	tb := newTable(t, 3)
+	data, err := raft.Configuration{Members: []raft.Member{{ID: 1, Address: "a"}}}.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := raft.Message{Type: raft.MsgSnapshot, Cluster: 7, From: 2, To: 1, Term: 3, Index: 50, LogTerm: 2,
+		Entries: []raft.Entry{{Type: raft.EntryConfiguration, Index: 1, Data: data}}}
+	if err := tb.drivers[1].DeliverSnapshot(m); err == nil {
+		t.Error("a snapshot that is not there was taken")
+	}
+	if err := tb.drivers[1].Failure(); err != nil {
+		t.Error(err)
+	}
+	if tb.drivers[1].Raft().Term() == 3 {
+		t.Error("Raft was told of it")
+	}
+}

@@ -6,11 +6,18 @@ import (
 	"raftlab/raft"
 )
 
-// Picture records what a diagram shows. A nil one records nothing.
+// Picture records what a diagram shows: hand one to Run, and draw it with HTML. A nil one records nothing.
 type Picture struct {
 	messages []arrow
 	roles    []turn
 	ups      []upOrDown
+	commits  []commit
+}
+
+type commit struct {
+	slot  int
+	at    time.Duration
+	index raft.Index
 }
 
 type arrow struct {
@@ -53,5 +60,8 @@ func (p *Picture) up(slot int, at time.Duration, up bool) {
 	}
 }
 
-// HTML draws the last moments.
-func (p *Picture) HTML(r Result) string { return "" }
+func (p *Picture) committed(slot int, at time.Duration, index raft.Index) {
+	if p != nil {
+		p.commits = append(p.commits, commit{slot, at, index})
+	}
+}

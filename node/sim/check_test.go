@@ -1,0 +1,183 @@
+package sim
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"raftlab/linearizability"
+	"raftlab/node/internal/kv"
+	"raftlab/raft"
+)
+
+// smallWorld is a world of the small plan that has begun.
+func smallWorld(t *testing.T) *world {
+	t.Helper()
+	p, err := ParsePlan(small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(p, Options{})
+	w.begin()
+	return w
+}
+
+// runToEnd runs what is left.
+func (w *world) runToEnd() {
+	for w.failure == nil && !w.over {
+		w.loop()
+	}
+	if w.failure == nil {
+		w.judge()
+	}
+}
+
+func put(t *testing.T, index raft.Index, key, value, once string) raft.Entry {
+	t.Helper()
+	data, err := kv.Command{Op: kv.Put, Key: key, Value: []byte(value), IdempotencyKey: once}.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raft.Entry{Term: 1, Index: index, Data: data}
+}
+
+// TestEachCheckNoticesWhatItIsFor plants one broken promise for each check, and nothing else; without the plant the same
+// run passes.
+func TestEachCheckNoticesWhatItIsFor(t *testing.T) {
+	for _, c := range []struct {
+		name, check, says string
+		plant             func(*testing.T, *world)
+	}{
+		{"two members apply different entries", "ledger", "others applied", func(t *testing.T, w *world) {
+			a, b := machine{kv.New(), w, w.members[0]}, machine{kv.New(), w, w.members[1]}
+			a.Apply(put(t, 1, "k", "one", ""))
+			b.Apply(put(t, 1, "k", "two", ""))
+		}},
+		{"a retry is applied twice", "ledger", "the model says", func(t *testing.T, w *world) {
+			a := machine{kv.New(), w, w.members[0]}
+			a.Apply(put(t, 1, "k", "one", "once"))
+			store := kv.New() // has forgotten the session
+			store.Apply(put(t, 1, "k", "one", ""))
+			machine{store, w, w.members[0]}.Apply(put(t, 2, "k", "one", "once"))
+		}},
+		{"an entry is skipped", "ledger", "nobody has applied", func(t *testing.T, w *world) {
+			w.applied(w.members[0], put(t, 5, "k", "one", ""), kv.Result{}, 1)
+		}},
+		{"a snapshot holds another state", "ledger", "restored a snapshot", func(t *testing.T, w *world) {
+			machine{kv.New(), w, w.members[0]}.Apply(put(t, 1, "k", "one", ""))
+			w.restored(w.members[1], 1, 99)
+		}},
+		{"a read goes back in time", "stale", "had been acknowledged", func(t *testing.T, w *world) {
+			machine{kv.New(), w, w.members[0]}.Apply(put(t, 1, "k", "one", ""))
+			w.answered(&call{id: 1, kind: linearizability.Get, key: "k", floor: 2}, answer{index: 1, here: true, value: "one"})
+		}},
+		{"a read returns what was never there", "ledger", "the ledger has", func(t *testing.T, w *world) {
+			machine{kv.New(), w, w.members[0]}.Apply(put(t, 1, "k", "one", ""))
+			w.answered(&call{id: 1, kind: linearizability.Get, key: "k"}, answer{index: 1, here: true, value: "two"})
+		}},
+		{"a write is acknowledged that nobody has", "ledger", "the last that anybody applied", func(t *testing.T, w *world) {
+			w.answered(&call{id: 1, kind: linearizability.Put, key: "k", value: "v"}, answer{index: 7})
+		}},
+		{"a write is answered with another's entry", "ledger", "which is of", func(t *testing.T, w *world) {
+			machine{kv.New(), w, w.members[0]}.Apply(put(t, 1, "k", "one", ""))
+			w.answered(&call{id: 1, kind: linearizability.Put, key: "k", value: "two", attempt: 2}, answer{index: 1})
+		}},
+		{"a write that failed for certain happens", "ledger", "told for certain", func(t *testing.T, w *world) {
+			w.ledger.writes["one"] = &call{id: 3, outcome: linearizability.Failed}
+			machine{kv.New(), w, w.members[0]}.Apply(put(t, 1, "k", "one", ""))
+		}},
+		{"a disk loses what was synced", "start", "refuses to start", func(_ *testing.T, w *world) {
+			m := w.members[0]
+			w.later(300*time.Millisecond, func() {
+				w.crash(m, false)
+				f, err := m.fs.Mem.OpenWrite(dataDir + "/0000000000000001.wal")
+				if err == nil {
+					_, err = f.WriteAt([]byte("?"), 230) // in the first entry
+				}
+				if err != nil {
+					w.fail("test", "%v", err)
+				}
+				w.restartAfter(m, time.Millisecond)
+			})
+		}},
+		{"a healed majority cannot talk", "liveness", "nobody leads", func(_ *testing.T, w *world) {
+			w.later(w.plan.Until+2*time.Millisecond, func() { w.network.cutAll(func(int, int) bool { return true }, 1) })
+		}},
+		{"one healed member stays behind", "liveness", "healed member", func(_ *testing.T, w *world) {
+			w.later(w.plan.Until+2*time.Millisecond, func() {
+				last := (w.leader().slot + 1) % len(w.members)
+				w.live.core = append(w.live.core[:0:0], w.members...) // all are to be healed
+				w.network.cutAll(func(from, to int) bool { return from == last || to == last }, 1)
+			})
+		}},
+		{"a client is told what the key did not hold", "linearizability", "", func(_ *testing.T, w *world) {
+			w.later(w.plan.Until, func() {
+				for _, c := range w.history.calls {
+					if c.kind == linearizability.Get && c.answer.here {
+						c.answer.value = "never written"
+						return
+					}
+				}
+			})
+		}},
+		{"members answer answers", "storm", "answer answers", func(_ *testing.T, w *world) {
+			w.later(100*time.Millisecond, func() {
+				w.act(w.members[0], func() {
+					for range stormMessages + 2 {
+						w.carry(w.members[0], &raft.Message{Type: raft.MsgAppendReply, From: 1, To: 2})
+					}
+				})
+			})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := smallWorld(t)
+			if strings.HasPrefix(c.check, "ledger") || c.check == "stale" {
+				w.ledger = newLedger()
+			}
+			c.plant(t, w)
+			if w.failure == nil {
+				w.runToEnd()
+			}
+			if w.failure == nil || w.failure.Check != c.check || !strings.Contains(w.failure.Message, c.says) {
+				t.Fatalf("found %v; want %s: ...%s...", w.failure, c.check, c.says)
+			}
+		})
+	}
+	w := smallWorld(t)
+	if w.runToEnd(); w.failure != nil {
+		t.Fatalf("without a plant: %v", w.failure)
+	}
+}
+
+// TestShrinkKeepsTheReason: a plan that fails becomes a small one that fails for the same reason. The failure is a
+// bound that no run can keep.
+func TestShrinkKeepsTheReason(t *testing.T) {
+	if p := Draw(3); Shrink(p, nil).Seed != p.Seed {
+		t.Error("a plan that passes was changed")
+	}
+}
+
+// TestAPictureIsOnePageThatNeedsNothingElse.
+func TestAPictureIsOnePageThatNeedsNothingElse(t *testing.T) {
+	p, err := ParsePlan(small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture := &Picture{}
+	r, err := Run(1, Options{Plan: &p, Picture: picture, Story: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := picture.HTML(r)
+	for _, want := range []string{"<svg", "leads term", "slot 3", "class=\"msg append\"", "class=\"commit\"", "The plan", "fault 500ms crash leader"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not have %q", want)
+		}
+	}
+	for _, no := range []string{"<script", "http://", "https://", "src="} {
+		if strings.Contains(strings.ReplaceAll(page, "http://www.w3.org/2000/svg", ""), no) {
+			t.Errorf("the page has %q", no)
+		}
+	}
+}
