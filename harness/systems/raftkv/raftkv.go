@@ -39,6 +39,7 @@ var (
 	_ harness.Inspector   = (*System)(nil)
 	_ harness.Versioner   = (*System)(nil)
 	_ harness.Snapshotter = (*System)(nil)
+	_ harness.Clocker     = (*System)(nil)
 )
 
 // New makes the adapter.
@@ -75,7 +76,7 @@ func (s *System) Name() string { return "raftkv" }
 func (s *System) Spec(self harness.Place, all []harness.Place) harness.Spec {
 	// Small snapshots, so that a short run takes and installs some: most bugs of snapshots need no more.
 	args := []string{"--listen", self.Listen, "--advertise", self.Address, "--data", self.Data, "--log", "json",
-		"--snapshot-entries", "50", "--tail-entries", "10"}
+		"--snapshot-entries", "50", "--tail-entries", "10", "--lab"}
 	switch {
 	case len(self.Join) > 0:
 		args = append(args, "--join", strings.Join(self.Join, ","))

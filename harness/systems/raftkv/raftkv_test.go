@@ -31,8 +31,8 @@ func TestSpecOfFirstAndJoiningMembers(t *testing.T) {
 	s := New(Options{Image: "i", Binary: "b"})
 	defer s.Close()
 	for i, want := range []string{
-		"--listen 0.0.0.0:8000 --advertise 10.0.0.1:8000 --data /data --log json --snapshot-entries 50 --tail-entries 10",
-		"--listen 127.0.0.1:2 --advertise 127.0.0.1:2 --data d2 --log json --snapshot-entries 50 --tail-entries 10 --join 10.0.0.1:8000 --peer-proxy 127.0.0.1:9",
+		"--listen 0.0.0.0:8000 --advertise 10.0.0.1:8000 --data /data --log json --snapshot-entries 50 --tail-entries 10 --lab",
+		"--listen 127.0.0.1:2 --advertise 127.0.0.1:2 --data d2 --log json --snapshot-entries 50 --tail-entries 10 --lab --join 10.0.0.1:8000 --peer-proxy 127.0.0.1:9",
 	} {
 		if spec := s.Spec(all[i], all); strings.Join(spec.Args, " ") != want || spec.Image != "i" || spec.Binary != "b" {
 			t.Errorf("%+v, want %s", spec, want)

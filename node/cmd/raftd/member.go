@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"raftlab/node/internal/api"
+	"raftlab/node/internal/clock"
 	"raftlab/node/internal/driver"
 	"raftlab/node/internal/kv"
 	"raftlab/node/internal/peer"
@@ -197,6 +198,11 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 	})
 	peers.stats = transport.Stats
 	store := kv.New()
+	var bendable *clock.Clock
+	if o.lab {
+		bendable = clock.Lab()
+		logger.Warn("--lab: the clock of this member can be bent over HTTP; never run it so with data that you need")
+	}
 	node, err = driver.Start(driver.Config{
 		Raft: raft.Config{
 			ID: found.Identity.ID, Cluster: found.Identity.Cluster, Seed: random(),
@@ -205,7 +211,7 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 			TailEntries: o.tailEntries,
 		},
 		Stored: d.stored, SnapshotEntries: o.snapshotEntries, SnapshotBytes: snapshotBytes,
-		Address: o.advertise, TickEvery: o.tick, Machine: store, Transport: transport,
+		Address: o.advertise, TickEvery: o.tick, Clock: bendable, Machine: store, Transport: transport,
 	}, driver.Storage{Log: driver.WAL{Log: d.log}, Snapshots: d.snapshots, Send: transport.SendSnapshot, Timings: timings.driver()}, logger)
 	close(started)
 	if err != nil {
@@ -214,7 +220,7 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 	handler, err := api.New(api.Config{
 		Node: node, Store: store, Dial: direct, Stream: transport, NotLeader: o.notLeader,
 		Snapshot: http.HandlerFunc(transport.ServeSnapshot), SnapshotStat: node.SnapshotStat,
-		Token: o.token, TLS: secure, Collectors: append(timings.collectors(), peers),
+		Token: o.token, TLS: secure, Collectors: append(timings.collectors(), peers), Clock: bendable,
 		Logger: logger, Version: version(), PeerStats: transport.Stats,
 	})
 	if err != nil {

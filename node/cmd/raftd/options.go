@@ -36,6 +36,7 @@ type options struct {
 	token, tokenFile       string
 	tlsCert, tlsKey, tlsCA string
 
+	lab       bool
 	notLeader string
 	peerProxy string
 	logFormat string
@@ -104,6 +105,7 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	flags.StringVar(&o.tlsKey, "tls-key", "", "PEM `file` with its key")
 	flags.StringVar(&o.tlsCA, "tls-ca", "", "PEM `file` with the CA of all members: they must show each other certificates")
 	flags.StringVar(&o.notLeader, "not-leader", "forward", "what a follower does with a write: `forward` or redirect")
+	flags.BoolVar(&o.lab, "lab", false, "let whoever may ask this member bend its clock, under /__pyraft/lab; for tests, never for data that you need")
 	flags.StringVar(&o.peerProxy, "peer-proxy", "", "`host:port` of an HTTP CONNECT proxy for connections to other members")
 	flags.StringVar(&o.logFormat, "log", "text", "`format` of the log: text or json")
 	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "least `level` that is logged: debug, info, warn or error")

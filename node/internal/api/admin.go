@@ -22,7 +22,7 @@ func (s *Server) takeSnapshot(x *exchange) *failure {
 	if f != nil {
 		return f
 	}
-	ctx, cancel := p.deadline(x.r)
+	ctx, cancel := s.deadline(x, p)
 	defer cancel()
 	index, err := s.node.TakeSnapshot(ctx)
 	taken := err == nil
@@ -64,7 +64,7 @@ func (s *Server) transfer(x *exchange) *failure {
 	if f != nil {
 		return f
 	}
-	ctx, cancel := p.deadline(x.r)
+	ctx, cancel := s.deadline(x, p)
 	defer cancel()
 	status := s.node.Status()
 	if status.Role != raft.Leader {

@@ -139,6 +139,10 @@ func (s *Server) routes() *httprouter.Router {
 	post("/__pyraft/snapshot", s.takeSnapshot)
 	post("/__pyraft/leader", s.transfer)
 
+	if s.clock != nil {
+		s.labRoutes(router, get, post)
+	}
+
 	// A catch-all and not /:address, so that an address with a slash is a bad address and not a missing route.
 	const route = "/__pyraft/peer/{address}"
 	router.PUT(peerPrefix+"*address", s.handle(route, s.addPeer))

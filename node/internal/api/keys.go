@@ -24,7 +24,7 @@ func (s *Server) await(x *exchange, p parameters) (answered bool, f *failure) {
 	if p.stale && p.minIndex == 0 {
 		return false, nil
 	}
-	ctx, cancel := p.deadline(x.r)
+	ctx, cancel := s.deadline(x, p)
 	defer cancel()
 	if !p.stale {
 		if _, err := s.node.ReadIndex(ctx); err != nil {
@@ -203,7 +203,7 @@ func prepareWrite(x *exchange, c *kv.Command) (parameters, *failure) {
 // write proposes the command here if this member leads, and has it carried to the leader if not. All that
 // is wrong with the request was found before, at the member that was asked.
 func (s *Server) write(x *exchange, c kv.Command, p parameters) *failure {
-	ctx, cancel := p.deadline(x.r)
+	ctx, cancel := s.deadline(x, p)
 	defer cancel()
 	if s.node.Status().Role != raft.Leader {
 		return s.passOn(ctx, x, p, c.Value)

@@ -72,7 +72,7 @@ func (s *Server) change(x *exchange, params httprouter.Params, do func(context.C
 	if f != nil {
 		return f
 	}
-	ctx, cancel := p.deadline(x.r)
+	ctx, cancel := s.deadline(x, p)
 	defer cancel()
 	if s.node.Status().Role != raft.Leader {
 		return s.passOn(ctx, x, p, nil)

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"raftlab/node/internal/clock"
 	"raftlab/node/internal/kv"
 	"raftlab/raft"
 )
@@ -63,6 +64,7 @@ type parameters struct {
 	limit     int
 	allChecks bool   // verbose
 	to        string // address or id of a member
+	bend      clock.Bend
 }
 
 // known is a set of parameter names.
@@ -78,12 +80,16 @@ const (
 	knowLimit
 	knowVerbose
 	knowTo
+	knowJump
+	knowOffset
+	knowRate
 
 	ofRead   = knowTimeout | knowConsistency | knowRedirect | knowMinIndex
 	ofWrite  = knowTimeout | knowConsistency | knowRedirect
 	ofList   = ofRead | knowPrefix | knowAfter | knowLimit
 	ofChange = knowTimeout | knowRedirect
 	ofLeader = ofChange | knowTo
+	ofClock  = knowJump | knowOffset | knowRate
 )
 
 var parameterNames = []struct {
@@ -92,6 +98,7 @@ var parameterNames = []struct {
 }{
 	{"timeout", knowTimeout}, {"consistency", knowConsistency}, {"redirect", knowRedirect}, {"min_index", knowMinIndex},
 	{"prefix", knowPrefix}, {"after", knowAfter}, {"limit", knowLimit}, {"verbose", knowVerbose}, {"to", knowTo},
+	{"jump", knowJump}, {"offset", knowOffset}, {"rate", knowRate},
 }
 
 func (k known) bit(name string) known {
@@ -193,6 +200,8 @@ func (p *parameters) set(bit known, value string) (rule string) {
 		if err != nil || p.limit < 1 || p.limit > limitMax {
 			return fmt.Sprintf("a number from 1 to %d", limitMax)
 		}
+	case knowJump, knowOffset, knowRate:
+		return p.setBend(bit, value)
 	case knowPrefix, knowAfter:
 		if len(value) > kv.KeyBytesMax || !utf8.ValidString(value) {
 			return fmt.Sprintf("at most %d bytes of UTF-8", kv.KeyBytesMax)
@@ -206,7 +215,7 @@ func (p *parameters) set(bit known, value string) (rule string) {
 	return ""
 }
 
-// deadline is the context of a request that may wait. It also ends when the client goes away.
-func (p parameters) deadline(r *http.Request) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(r.Context(), p.timeout)
+// deadline is the context of a request that may wait, by the member's clock. It also ends when the client goes away.
+func (s *Server) deadline(x *exchange, p parameters) (context.Context, context.CancelFunc) {
+	return s.clock.WithTimeout(x.r.Context(), p.timeout)
 }

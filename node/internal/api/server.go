@@ -19,6 +19,7 @@ import (
 	"github.com/julienschmidt/httprouter"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"raftlab/node/internal/clock"
 	"raftlab/node/internal/kv"
 	"raftlab/node/internal/peer"
 	"raftlab/node/live"
@@ -35,6 +36,9 @@ type Config struct {
 	// Snapshot serves POST /__pyraft/snapshot/stream, on which a peer's snapshot comes in. It sets time limits
 	// itself. Without it the route is not there.
 	Snapshot http.Handler
+	// Clock is the one that requests time out by; nil: the system's. One of the lab's can be bent over HTTP:
+	// /__pyraft/lab/clock is there then, and at no other member.
+	Clock *clock.Clock
 	// Token, if not empty, must be shown by clients, as Authorization: Bearer, and is shown to other members.
 	Token string
 	// TLS, if not nil, is spoken with clients and other members. Dial is then wrapped in it.
@@ -79,6 +83,7 @@ type Server struct {
 	metrics     *metrics
 	peerStats   func() peer.Stats
 	watcher     *live.Watcher
+	clock       *clock.Clock
 	log         *slog.Logger
 	servedBy    []string // our address, ready for a header
 	version     string
@@ -117,7 +122,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		node: c.Node, store: c.Store, stream: c.Stream, snapshot: c.Snapshot, log: c.Logger, version: c.Version,
-		guard: newGuard(c), tls: c.TLS, scheme: "http", drained: make(chan struct{}), keepAlive: eventKeepAlive,
+		clock: c.Clock, guard: newGuard(c), tls: c.TLS, scheme: "http", drained: make(chan struct{}), keepAlive: eventKeepAlive,
 		redirect:    c.NotLeader == "redirect",
 		servedBy:    []string{c.Node.Status().Address},
 		origin:      http.NewCrossOriginProtection(),

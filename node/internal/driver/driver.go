@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"raftlab/node/internal/clock"
 	"raftlab/raft"
 )
 
@@ -36,6 +37,7 @@ type Config struct {
 
 	Address   string // that the member advertises
 	TickEvery time.Duration
+	Clock     *clock.Clock // that a Node ticks by; nil: the system's
 	Machine   StateMachine
 	Disk      Disk
 	Transport Transport

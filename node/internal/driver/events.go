@@ -3,6 +3,8 @@ package driver
 import (
 	"sync"
 	"time"
+
+	"raftlab/node/internal/clock"
 )
 
 // Event is one sentence of the trace: what happened to this member.
@@ -18,6 +20,7 @@ const eventsBuffered = 256
 // events hands each event to every subscriber.
 type events struct {
 	sync.Mutex
+	clock       *clock.Clock
 	number      uint64
 	subscribers map[chan Event]struct{}
 	closed      bool
@@ -27,7 +30,7 @@ func (e *events) publish(sentence string) {
 	e.Lock()
 	defer e.Unlock()
 	e.number++
-	event := Event{e.number, time.Now(), sentence}
+	event := Event{e.number, e.clock.Now(), sentence}
 	for c := range e.subscribers {
 		select {
 		case c <- event:

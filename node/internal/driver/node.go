@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"raftlab/node/internal/clock"
 	"raftlab/node/internal/snapshot"
 	"raftlab/raft"
 )
@@ -23,6 +24,7 @@ type Node struct {
 	timings Timings
 	logger  *slog.Logger
 	tick    time.Duration
+	clock   *clock.Clock
 	self    raft.ID
 
 	status atomic.Pointer[Status]
@@ -63,10 +65,11 @@ type Storage struct {
 // Start recovers the member from its Config and runs it until Stop. config.Disk and config.Snapshots are the node's own.
 func Start(config Config, storage Storage, logger *slog.Logger) (*Node, error) {
 	n := &Node{
-		log: storage.Log, timings: storage.Timings, logger: logger, tick: config.TickEvery, self: config.Raft.ID,
+		log: storage.Log, timings: storage.Timings, logger: logger, tick: config.TickEvery, clock: config.Clock, self: config.Raft.ID,
 		wake: make(chan struct{}, 1), diskWake: make(chan struct{}, 1),
 		stop: make(chan struct{}), failed: make(chan error, 1),
 	}
+	n.events.clock = config.Clock
 	config.Disk = (*nodeDisk)(n)
 	if storage.Snapshots != nil {
 		n.keeper = newKeeper(n, storage.Snapshots, storage.Send)
@@ -86,7 +89,7 @@ func Start(config Config, storage Storage, logger *slog.Logger) (*Node, error) {
 	n.driver = d
 	n.publish()
 	n.done.Add(2)
-	go n.run()
+	go n.run(n.clock.NewTicker(n.tick)) // made here, so that a clock that is bent from now on bends it too
 	go n.write()
 	return n, nil
 }
@@ -194,9 +197,8 @@ func (n *Node) nudge() {
 }
 
 // run owns the Driver.
-func (n *Node) run() {
+func (n *Node) run(ticker *clock.Ticker) {
 	defer n.done.Done()
-	ticker := time.NewTicker(n.tick)
 	defer ticker.Stop()
 	for {
 		select {
@@ -204,7 +206,9 @@ func (n *Node) run() {
 			n.shutDown()
 			return
 		case <-ticker.C:
-			n.driver.Tick()
+			for range ticker.Due() {
+				n.driver.Tick()
+			}
 			n.peers = n.driver.Peers()
 		case <-n.wake:
 		}
