@@ -70,7 +70,7 @@ func (w *world) chooseCore() {
 		if spare == 0 || !in[m.id] {
 			continue
 		}
-		if in[m.id] = false; !w.quorumOf(is) {
+		if in[m.id] = false; !w.quorumAndMore(is) {
 			in[m.id] = true
 			continue
 		}

@@ -165,10 +165,47 @@ func (w *world) quorumOf(is func(raft.ID) bool) bool {
 // minority.
 func (w *world) mayLose(m *member) bool {
 	committed := w.watch.Committed()
-	return w.quorumOf(func(id raft.ID) bool {
+	is := func(id raft.ID) bool {
 		other := w.byID[id]
 		return id != m.id && w.whole(id) && other.up && other.raft().StableIndex() >= committed
-	})
+	}
+	return w.quorumOf(is) && w.quorumWhenPromoted(m.id, is)
+}
+
+// quorumAndMore is quorumOf that also holds after a leader, cut off or not, promotes a learner that is not among them: what it
+// appends counts at once.
+func (w *world) quorumAndMore(is func(raft.ID) bool) bool {
+	for _, c := range w.configurations() {
+		for _, m := range c.Members {
+			if m.Learner && !is(m.ID) && !w.quorumWhenPromoted(m.ID, is) {
+				return false
+			}
+		}
+	}
+	return w.quorumOf(is)
+}
+
+// quorumWhenPromoted is quorumOf where the leader promotes this learner yet, who had all that it needs a moment ago, and is
+// no help any more.
+func (w *world) quorumWhenPromoted(learner raft.ID, is func(raft.ID) bool) bool {
+	for _, c := range w.configurations() {
+		if m, found := c.Find(learner); !found || !m.Learner {
+			continue
+		}
+		voters, n := 1, 0
+		for _, m := range c.Members {
+			if !m.Learner {
+				voters++
+				if is(m.ID) {
+					n++
+				}
+			}
+		}
+		if n < voters/2+1 {
+			return false
+		}
+	}
+	return true
 }
 
 // mayRemove reports whether a majority could be healed without the member.
