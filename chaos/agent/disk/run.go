@@ -85,6 +85,9 @@ func run(args []string) (exit int, err error) {
 		return 3, fmt.Errorf("%w: mount: %w", ErrUnsupported, err)
 	}
 	defer server.Unmount()
+	if err := closeOnExec(); err != nil {
+		return 1, fmt.Errorf("disk: %w", err)
+	}
 	l := &layer{disk: d, ended: make(chan struct{}), cut: make(chan struct{}),
 		program: exec.Command(flags.Arg(0), flags.Args()[1:]...)}
 	l.program.Stdin, l.program.Stdout, l.program.Stderr = os.Stdin, os.Stdout, os.Stderr
