@@ -55,6 +55,8 @@ func (s *scripted) Probe(_ context.Context, node string) (harness.Probe, error) 
 }
 
 func (s *scripted) Places() []harness.Place {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var places []harness.Place
 	for _, node := range []string{"n1", "n2", "n3"} {
 		if _, ok := s.born[node]; ok {

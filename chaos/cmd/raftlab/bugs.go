@@ -53,13 +53,13 @@ func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) e
 	if o.each <= 0 || o.tries < 1 {
 		return usage("--for and --tries must be more than zero")
 	}
-	root, err := mutants.ModuleRoot(".")
-	if err != nil {
-		return environment("%w", err)
-	}
 	all, err := o.chosen(ids)
 	if err != nil {
 		return err
+	}
+	root, err := mutants.ModuleRoot(".")
+	if err != nil {
+		return environment("%w", err)
 	}
 	if ctx == nil {
 		ctx = context.Background()

@@ -300,9 +300,9 @@ func shapeAndHeal(t *testing.T, start func(t *testing.T, nodes int) (World, *Sys
 	do(t, c.Kill(t.Context(), "n2", syscall.SIGKILL))
 	do(t, c.Start(t.Context(), "n2"))
 	for deadline := time.Now().Add(answers); ; <-time.After(5 * time.Millisecond) {
-		Call(t, c, "n2", "GET", "/k", "", answers)
+		code, _ := Call(t, c, "n2", "GET", "/k", "", answers)
 		after, err := slow.Passed(t.Context())
-		if err == nil && after[link].Packets > got.Packets {
+		if code == 200 && err == nil && after[link].Packets > got.Packets {
 			break
 		}
 		if time.Now().After(deadline) {

@@ -60,14 +60,17 @@ func (nowhere) Send([]raft.Message)      {}
 func (nowhere) SetMembers([]raft.Member) {}
 
 // lone starts a Node that is a cluster of one, and waits until it leads.
-func lone(t *testing.T, log *gatedLog) *Node {
+func lone(t *testing.T, log *gatedLog) *Node { return patient(t, log, 5) }
+
+// patient is lone with an election time-out in milliseconds: a disk that is stalled for so long costs the leadership.
+func patient(t *testing.T, log *gatedLog, electionTicks int) *Node {
 	t.Helper()
 	data, err := raft.Configuration{Members: []raft.Member{{ID: 1, Address: "n1:8000"}}}.AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n, err := Start(Config{
-		Raft:    raft.Config{ID: 1, Cluster: 7, ElectionTicks: 5},
+		Raft:    raft.Config{ID: 1, Cluster: 7, ElectionTicks: electionTicks},
 		Stored:  raft.Stored{HardState: raft.HardState{Term: 1}, Entries: []raft.Entry{{Term: 1, Index: 1, Type: raft.EntryConfiguration, Data: data}}},
 		Address: "n1:8000", TickEvery: time.Millisecond, Machine: &machine{}, Transport: nowhere{},
 	}, Storage{Log: log}, slog.New(slog.DiscardHandler))
@@ -106,11 +109,14 @@ func leads(n *Node) func() bool {
 // TestProposalsShareAnFsync: what arrives while the disk is busy goes out with the next sync.
 func TestProposalsShareAnFsync(t *testing.T) {
 	log := &gatedLog{}
-	n := lone(t, log)
+	n := patient(t, log, 1500) // while it waits for its disk
 	defer n.Stop()
 	await(t, "it leads", leads(n))
+	gate := make(chan struct{})
+	open := sync.OnceFunc(func() { close(gate) })
+	defer open() // else Stop would wait for the disk
 	log.mu.Lock()
-	log.gate = make(chan struct{}, 1000)
+	log.gate = gate
 	log.mu.Unlock()
 	before, syncs := log.counts()
 	const proposals = 100
@@ -123,9 +129,7 @@ func TestProposalsShareAnFsync(t *testing.T) {
 		})
 	}
 	await(t, "all proposals are in the log", func() bool { s := n.Status(); return s.Last-s.Commit == proposals })
-	for range 1000 {
-		log.gate <- struct{}{}
-	}
+	open()
 	done.Wait()
 	entries, after := log.counts()
 	if entries-before != proposals || after-syncs > 10 {
