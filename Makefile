@@ -5,16 +5,16 @@ SHELL   := /bin/bash
 IMAGE   := raftlab/node:dev
 BACKEND ?= auto
 SEED    ?=
-S       ?= default
+S       ?= default partition-minority pause-leader kill-all member-churn
 STATIC  := CGO_ENABLED=0 go build -trimpath -ldflags=-s
 # The race detector needs a C compiler; everything else does not.
 RACE    := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null && echo -race)
 DOCKER  := $(shell timeout 5 docker info >/dev/null 2>&1 && echo yes)
 
-.PHONY: help build image test lint bench chaos doctor up down clean
+.PHONY: help build image test lint bench endurance soak etcd sim bugs compare chaos chaos-long doctor up down clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/raftd, the node, and bin/raftlab, the lab
 	@mkdir -p bin
@@ -39,17 +39,44 @@ lint: ## gofmt and go vet
 	  if [ -n "$$unformatted" ]; then echo "gofmt would change:" $$unformatted; exit 1; fi
 	@go vet ./...
 
-test: lint build $(MAYBE_IMAGE) ## unit tests, scripts, the race detector where it pays, containers where Docker answers
-	go test ./raft/...
-	go test $(RACE) ./node/... ./harness/... ./linearizability/... ./chaos/...
+# What has no goroutines has no races: the core, the explorer, the simulator, the log, the checkers.
+PLAIN  := ./raft/... ./node/sim ./node/internal/wal ./node/internal/vfs ./linearizability
+
+test: lint build $(MAYBE_IMAGE) ## unit tests, scripts, some simulated clusters, the race detector where it pays, containers where Docker answers
+	go test $(PLAIN)
+	go test $(RACE) $$(go list ./node/... ./harness/... ./chaos/... | grep -vxF "$$(go list $(PLAIN))")
 
 # In a module of its own, so that nobody else carries etcd.
 bench: build ## PUT and GET beside etcd and a bare HTTP handler, about ten minutes: BENCH=-quick for one
 	@cd node/bench && CGO_ENABLED=0 go build -trimpath -o ../../bin/raftbench .
 	@bin/raftbench -raftd bin/raftd -dir bin $(BENCH)
 
+sim: build ## 1,000 clusters in virtual time: SEED=n for one, FOR=60s for as many as fit
+	@bin/raftlab sim $(if $(SEED),--seed $(SEED)) $(if $(FOR),--for $(FOR))
+
+bugs: build ## the bug museum: what finds each planted bug, and how fast; a long time
+	@bin/raftlab bugs --write
+
+endurance: ## 100 rounds of kill -9, and a member that missed 100,000 entries: minutes
+	@RAFTLAB_ROUNDS=100 RAFTLAB_ENTRIES=100000 go test ./node/endurance -timeout 30m -v
+
+soak: build ## ten million writes on a thousand keys, and what memory they took: a quarter of an hour
+	@cd node/bench && CGO_ENABLED=0 go build -trimpath -o ../../bin/raftbench .
+	@bin/raftbench soak -raftd bin/raftd
+
+etcd: ## etcd from its own module, for raftlab run --system etcd
+	@mkdir -p bin
+	@cd harness/systems/etcd/server && CGO_ENABLED=0 go build -trimpath -o ../../../../bin/etcd .
+
+# In a module of its own, so that nobody else carries the other logs.
+compare: ## damage our log, etcd's, raft-wal and Pebble's, and see what each does when it is opened again
+	@cd node/internal/wal/compare && go test ./...
+
 chaos: build $(if $(filter process,$(BACKEND)),,$(MAYBE_IMAGE)) ## break a cluster and judge it: S=scenario SEED=n BACKEND=auto|docker|process
 	@bin/raftlab run $(S) $(if $(SEED),--seed $(SEED)) --backend $(BACKEND)
+
+chaos-long: build ## every scenario that ships, one after the other
+	@$(MAKE) --no-print-directory chaos S="$$(bin/raftlab list | awk 'NF == 0 {exit} NR > 1 {print $$1}' | xargs)"
 
 doctor: build ## what this machine can do for the lab
 	@bin/raftlab doctor
