@@ -442,6 +442,7 @@ func (c *courier) Take(s raft.Snapshot, write func(io.Writer) error) {
 }
 
 func (c *courier) Read(s raft.Snapshot) (io.ReadCloser, error) { return c.m.snaps.Read(s) }
+func (c *courier) Latest() (raft.Snapshot, bool)               { return c.m.snaps.Latest() }
 
 func (c *courier) Send(message raft.Message) {
 	if c.m.outbox.Begin(message) {
@@ -541,9 +542,11 @@ func (w *world) snapshotArrives(from, to *member, message raft.Message, body []b
 	}
 	w.laterFor(to, w.syncTime(to), func() { // durable, and the log does not know yet
 		to.inbox.Other = append(to.inbox.Other, func(d *driver.Driver) {
+			if latest, ok := to.snaps.Latest(); ok && latest.Index > message.Index {
+				w.mark(snapshotOvertaken)
+			}
 			err := d.DeliverSnapshot(message)
 			if err != nil {
-				w.mark(snapshotOvertaken)
 				w.tell("%v: %v", to.id, err)
 			}
 			answer(err)

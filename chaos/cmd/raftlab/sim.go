@@ -109,6 +109,10 @@ func simOne(o simOptions, stdout io.Writer) error {
 
 // simReport runs one plan with its story and its picture, and says what it showed.
 func simReport(o simOptions, p sim.Plan, how string, stdout io.Writer) error {
+	plan := stdout
+	if o.shrink {
+		stdout = os.Stderr // so that stdout has the plan and nothing else
+	}
 	options := sim.Options{Plan: &p, Story: o.last, Picture: &sim.Picture{}}
 	if o.trace {
 		options.Trace = func(s string) { fmt.Fprintln(stdout, s) }
@@ -140,7 +144,8 @@ func simReport(o simOptions, p sim.Plan, how string, stdout io.Writer) error {
 		small := sim.Shrink(p, func(tried int, best sim.Plan) {
 			fmt.Fprintf(stdout, "\rshrinking: %d tried, %d faults left", tried, len(best.Faults))
 		})
-		fmt.Fprintf(stdout, "\n# %v\n%v", r.Failure, small.String())
+		fmt.Fprintln(stdout)
+		fmt.Fprintf(plan, "# %v\n%v", r.Failure, small.String())
 	}
 	return exit{chaos.ExitFail, nil}
 }

@@ -145,6 +145,7 @@ func (k *keeper) sendFile(m raft.Message) (int64, error) {
 }
 
 func (k *keeper) Read(s raft.Snapshot) (io.ReadCloser, error) { return k.store.Read(s) }
+func (k *keeper) Latest() (raft.Snapshot, bool)               { return k.store.Latest() }
 
 // ReceiveSnapshot stores what a leader sends, and tells Raft when it is durable.
 func (n *Node) ReceiveSnapshot(ctx context.Context, m raft.Message, body io.Reader) error {

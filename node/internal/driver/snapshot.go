@@ -19,6 +19,8 @@ type Snapshots interface {
 	Send(m raft.Message)
 	// Read opens a durable snapshot.
 	Read(raft.Snapshot) (io.ReadCloser, error)
+	// Latest is the newest durable one, of whatever leader; false if there is none.
+	Latest() (raft.Snapshot, bool)
 }
 
 // ErrNothingNew says that a snapshot of the state at the applied index exists.
@@ -84,12 +86,22 @@ func (d *Driver) Sent(to raft.ID, err error) {
 	d.pump()
 }
 
-// DeliverSnapshot takes the message about a snapshot that was received. If a newer one has taken its place meanwhile,
-// from another leader, nothing is done, and the error says so: word of the newer one is on its way.
+// DeliverSnapshot takes the message about a snapshot that was received. If a newer one is here already, from a leader whose
+// own message came too late, Raft is told of that one in its place: else nothing would ever speak of it again, and the leader
+// of today would send for ever what is not taken. It covers the older one, and only what is committed is in a snapshot, so
+// every later leader has its last entry (Leader Completeness).
 func (d *Driver) DeliverSnapshot(m raft.Message) error {
 	s, err := Described(m)
 	if err != nil {
 		return err
+	}
+	if latest, ok := d.config.Snapshots.Latest(); ok && latest.Index > s.Index {
+		data, err := latest.Configuration.AppendBinary(nil)
+		if err != nil {
+			return err
+		}
+		s, m.Index, m.LogTerm = latest, latest.Index, latest.Term
+		m.Entries = []raft.Entry{{Type: raft.EntryConfiguration, Index: latest.ConfigurationIndex, Data: data}}
 	}
 	held, err := d.config.Snapshots.Read(s)
 	if err != nil {

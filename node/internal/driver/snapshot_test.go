@@ -15,9 +15,12 @@ type tableSnapshots struct {
 	table  *table
 	self   raft.ID
 	states map[raft.Index][]byte
+	latest raft.Snapshot
 	todo   []func()
 	fail   error
 }
+
+func (k *tableSnapshots) Latest() (raft.Snapshot, bool) { return k.latest, k.latest.Index > 0 }
 
 func (k *tableSnapshots) Take(s raft.Snapshot, write func(io.Writer) error) {
 	k.todo = append(k.todo, func() {
@@ -272,5 +275,27 @@ func TestASnapshotThatWasOvertakenIsRefusedAndTheMemberLives(t *testing.T) {
 	}
 	if tb.drivers[1].Raft().Term() == 3 {
 		t.Error("Raft was told of it")
+	}
+}
+
+// The newer one came from a leader that was deposed before its message was heard, so nothing speaks of it; today's leader
+// has only the older one, which is of no use. The simulator found that the member stayed behind for ever.
+func TestASnapshotThatNobodySpeaksOfAnyMoreIsInstalledInPlaceOfAnOlderOne(t *testing.T) {
+	tb := newTable(t, 3)
+	members := raft.Configuration{Members: []raft.Member{{ID: 1, Address: "n1:8000"}, {ID: 2, Address: "n2:8000"}}}
+	data, err := members.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tb.kept[1].latest = raft.Snapshot{Index: 60, Term: 2, ConfigurationIndex: 55, Configuration: members}
+	tb.kept[1].states[60] = []byte(`{"Applied":60,"Values":["newer"]}`)
+	m := raft.Message{Type: raft.MsgSnapshot, Cluster: 7, From: 2, To: 1, Term: 3, Index: 50, LogTerm: 2,
+		Entries: []raft.Entry{{Type: raft.EntryConfiguration, Index: 1, Data: data}}}
+	if err := tb.drivers[1].DeliverSnapshot(m); err != nil {
+		t.Fatal(err)
+	}
+	r := tb.drivers[1].Raft()
+	if r.Committed() != 60 || r.Term() != 3 || r.ConfigurationIndex() != 55 || len(values(tb.drivers[1])) != 1 {
+		t.Errorf("committed %d in term %d, configuration %d, state %v", r.Committed(), r.Term(), r.ConfigurationIndex(), values(tb.drivers[1]))
 	}
 }
