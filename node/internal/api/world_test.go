@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -24,6 +25,7 @@ import (
 
 // network carries messages between the real nodes of a test, unless a member is cut off.
 type network struct {
+	electionTicks int // of its members; zero: 20
 	sync.Mutex
 	nodes map[raft.ID]*driver.Node
 	cut   map[raft.ID]bool
@@ -97,7 +99,7 @@ func start(t testing.TB, network *network, id raft.ID, cluster raft.ClusterID, c
 	}
 	quiet := slog.New(slog.DiscardHandler)
 	config := driver.Config{
-		Raft:    raft.Config{ID: id, Cluster: cluster, Seed: uint64(id), HeartbeatTicks: 2, ElectionTicks: 20},
+		Raft:    raft.Config{ID: id, Cluster: cluster, Seed: uint64(id), HeartbeatTicks: 2, ElectionTicks: cmp.Or(network.electionTicks, 20)},
 		Address: m.address, TickEvery: 5 * time.Millisecond, Machine: m.store, Transport: port{network, id},
 	}
 	if cluster != 0 {
@@ -150,7 +152,12 @@ func serve(t testing.TB, listener net.Listener, config Config, change func(*Conf
 // one is a cluster of one that has its leader.
 func one(t testing.TB, change func(*Config)) *member {
 	t.Helper()
-	m := start(t, newNetwork(), 1, testCluster, change)
+	return lone(t, newNetwork(), change)
+}
+
+func lone(t testing.TB, network *network, change func(*Config)) *member {
+	t.Helper()
+	m := start(t, network, 1, testCluster, change)
 	eventually(t, "the only member leads", func() bool { _, err := m.node.ReadIndex(t.Context()); return err == nil })
 	return m
 }
