@@ -53,7 +53,7 @@ func init() {
 			steps: []step{bend("clock-jump leader by=-3s"), bend("clock-jump leader by=5s"), bend("clock-jump minority by=-2s"), bend("clock-jump all by=10s")}},
 		Scenario{Name: "clock-skew", Shows: "every clock is wrong by another amount, up to 5 s; then the leader's by up to an hour",
 			steps: []step{bend("clock-skew all up-to=5s"), bend("clock-skew leader up-to=1h")}},
-		Scenario{Name: "clock-rate", Shows: "the leader's clock goes at a twentieth, so that others elect; then a follower's at eight times; then all at three",
+		Scenario{Name: "clock-rate", Shows: "the leader's clock goes at a twentieth, so that its own heartbeats come too late; then a follower's at eight times; then all at three",
 			steps: []step{bend("clock-rate leader rate=0.05"), bend("clock-rate follower rate=8"), bend("clock-rate all rate=3")}},
 	)
 }
