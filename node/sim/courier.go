@@ -1,0 +1,152 @@
+package sim
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"time"
+
+	"raftlab/node/internal/driver"
+	"raftlab/raft"
+)
+
+// courier is a member's driver.Snapshots.
+type courier struct {
+	w *world
+	m *member
+}
+
+func (c *courier) tell(after time.Duration, do func(*driver.Driver)) {
+	w, m := c.w, c.m
+	w.laterFor(m, after, func() {
+		m.inbox.Other = append(m.inbox.Other, do)
+		w.rouse(m)
+	})
+}
+
+// Take writes the snapshot a little later: it is durable all at once then, or the power is cut between two calls.
+func (c *courier) Take(s raft.Snapshot, write func(io.Writer) error) {
+	w, m := c.w, c.m
+	w.laterFor(m, 2*w.syncTime(m), func() {
+		err := driver.WriteSnapshot(m.snaps, s, write)
+		if err != nil {
+			w.mark(snapshotFailed)
+			w.tell("%v could not write its snapshot of entries up to %d: %v", m.id, s.Index, err)
+		}
+		c.tell(0, func(d *driver.Driver) { d.Taken(s, err) })
+	})
+}
+
+func (c *courier) Read(s raft.Snapshot) (io.ReadCloser, error) { return c.m.snaps.Read(s) }
+func (c *courier) Latest() (raft.Snapshot, bool)               { return c.m.snaps.Latest() }
+
+func (c *courier) Send(message raft.Message) {
+	if c.m.outbox.Begin(message) {
+		c.sendOne(message)
+	}
+}
+
+// sent ends one sending, and begins the next.
+func (c *courier) sent(to raft.ID, err error) {
+	after := time.Duration(0)
+	if err != nil {
+		after = driver.SendAgainAfter
+	}
+	c.tell(after, func(d *driver.Driver) {
+		d.Sent(to, err)
+		if next := c.m.outbox.Next(to); next != nil {
+			c.sendOne(*next)
+		}
+	})
+}
+
+// streamBroken is when a sender notices at the latest that nobody reads any more.
+const streamBroken = 3 * time.Second
+
+var errNotArrived = errors.New("sim: the connection broke")
+
+// sendOne reads the snapshot now, and lets it travel.
+func (c *courier) sendOne(message raft.Message) {
+	w, m := c.w, c.m
+	s, err := driver.Described(message)
+	var body []byte
+	if err == nil {
+		var from io.ReadCloser
+		if from, _, err = m.snaps.Raw(s); err == nil {
+			body, err = io.ReadAll(from)
+			err = errors.Join(err, from.Close())
+		}
+	}
+	if err != nil {
+		c.sent(message.To, err)
+		return
+	}
+	w.network.sent++
+	life, answered := m.life, false
+	answer := func(err error) { // travels back, if there is still who asked
+		if answered {
+			return
+		}
+		answered = true
+		w.later(w.network.latency(w), func() {
+			if m.life == life && m.up {
+				c.sent(message.To, err)
+			}
+		})
+	}
+	w.later(streamBroken, func() { answer(errNotArrived) }) // the receiver died, and could not say so
+	travel := w.network.latency(w) + time.Duration(len(body))*10*time.Nanosecond
+	if !w.healing {
+		travel += time.Duration(w.chance.network.Int64N(int64(w.plan.Stream) + 1))
+	}
+	to := w.byID[message.To]
+	w.later(travel, func() { w.snapshotArrives(m, to, message, body, 40, answer) })
+}
+
+// snapshotArrives is what the receiving end of the stream does. A receiver that is paused holds it up.
+func (w *world) snapshotArrives(from, to *member, message raft.Message, body []byte, tries int, answer func(error)) {
+	if w.network.cut[from.slot][to.slot] > 0 || !to.up || tries == 0 {
+		w.drop(from, to, &message, "cut")
+		answer(errNotArrived)
+		return
+	}
+	if to.paused {
+		w.later(50*time.Millisecond, func() { w.snapshotArrives(from, to, message, body, tries-1, answer) })
+		return
+	}
+	w.acting = to
+	err := driver.ReceiveSnapshot(to.snaps, message, to.raft().Committed(), bytes.NewReader(body))
+	if err != nil {
+		w.mark(snapshotLate)
+		w.tell("%v does not take the snapshot of entries up to %d: %v", to.id, message.Index, err)
+		answer(err)
+		return
+	}
+	w.mark(snapshotSent)
+	if !from.up || from.role != raft.Leader {
+		w.mark(snapshotOfDeposed)
+	}
+	if w.healing {
+		w.mark(healedBehindSnapshot)
+	}
+	if to.cutInstall {
+		to.cutInstall = false
+		w.crash(to, true)
+		w.restartAfter(to, to.fs.downFor)
+		answer(errNotArrived)
+		return
+	}
+	w.laterFor(to, w.syncTime(to), func() { // durable, and the log does not know yet
+		to.inbox.Other = append(to.inbox.Other, func(d *driver.Driver) {
+			if latest, ok := to.snaps.Latest(); ok && latest.Index > message.Index {
+				w.mark(snapshotOvertaken)
+			}
+			err := d.DeliverSnapshot(message)
+			if err != nil {
+				w.tell("%v: %v", to.id, err)
+			}
+			answer(err)
+		})
+		w.rouse(to)
+	})
+}
