@@ -63,6 +63,7 @@ type Driver struct {
 
 	proposed map[raft.Index][]waitingProposal // by index; more than one if we led, lost the entry, and lead again
 	waiting  int                              // how many there are
+	held     []Proposal                       // until this leader's disk has what it was given; see Propose
 	orphaned int                              // ticks since proposals lost their leader; see Tick
 	reads    map[uint64][]func(raft.Index, error)
 	readNext uint64
@@ -134,6 +135,7 @@ func (d *Driver) Tick() {
 	d.promoteLearners()
 	d.abandonOrphans()
 	d.forgetTheGone()
+	d.proposeHeld(false)
 	d.pump()
 }
 
@@ -149,8 +151,26 @@ func (d *Driver) Deliver(messages []raft.Message) {
 	d.pump()
 }
 
-// Propose asks for commands to be committed, all in one batch.
+// Propose asks for commands to be committed, all in one batch. While the leader's own disk writes they are held, and
+// go into the log together when it is done: one append, one message to each member, one write, one sync for all of
+// them (thesis §10.2.2). A tick lets them go in any case, so that a slow disk delays them by no more than that.
 func (d *Driver) Propose(proposals []Proposal) {
+	d.held = append(d.held, proposals...)
+	d.proposeHeld(d.diskBusy())
+	d.pump()
+}
+
+// diskBusy reports whether this leader's disk has not yet done all that it was given.
+func (d *Driver) diskBusy() bool {
+	return d.raft.Role() == raft.Leader && d.raft.StableIndex() < d.raft.LastIndex()
+}
+
+func (d *Driver) proposeHeld(wait bool) {
+	if wait || len(d.held) == 0 {
+		return
+	}
+	proposals := d.held
+	d.held = nil
 	commands := make([][]byte, len(proposals))
 	for i, p := range proposals {
 		commands[i] = p.Command
@@ -159,13 +179,12 @@ func (d *Driver) Propose(proposals []Proposal) {
 		for _, p := range proposals {
 			p.Answer(Applied{}, err)
 		}
-	} else {
-		first := d.raft.LastIndex() - raft.Index(len(commands)) + 1
-		for i, p := range proposals {
-			d.wait(first+raft.Index(i), p.Answer)
-		}
+		return
 	}
-	d.pump()
+	first := d.raft.LastIndex() - raft.Index(len(commands)) + 1
+	for i, p := range proposals {
+		d.wait(first+raft.Index(i), p.Answer)
+	}
 }
 
 // Change asks for one membership change.
@@ -214,11 +233,16 @@ func (d *Driver) Saved(saves []raft.Save) {
 		d.sendOut(saves[i].Then)
 		d.step(saves[i].Done)
 	}
+	d.proposeHeld(d.diskBusy())
 	d.pump()
 }
 
 // Stop answers everyone who waits: what was proposed may be committed yet.
 func (d *Driver) Stop() {
+	for _, p := range d.held {
+		p.Answer(Applied{}, ErrStopped)
+	}
+	d.held = nil
 	for _, index := range slices.Sorted(maps.Keys(d.proposed)) {
 		for _, w := range d.proposed[index] {
 			w.answer(Applied{Index: index, Term: w.term}, ErrUnknown)

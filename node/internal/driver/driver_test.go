@@ -325,6 +325,96 @@ func TestStopAnswersEverybody(t *testing.T) {
 	}
 }
 
+// saving is how many Saves with commands the member's disk holds, and how many commands are in them.
+func (tb *table) saving(id raft.ID) (saves, commands int) {
+	for _, s := range tb.disks[id].saves {
+		with := 0
+		for _, e := range s.Entries {
+			if e.Type == raft.EntryCommand {
+				with++
+			}
+		}
+		if commands += with; with > 0 {
+			saves++
+		}
+	}
+	return saves, commands
+}
+
+// TestProposalsOfABusyDiskGoTogether: what arrives while the leader's disk writes becomes one append when it is done.
+func TestProposalsOfABusyDiskGoTogether(t *testing.T) {
+	tb := newTable(t, 3)
+	tb.elect(1)
+	tb.propose(1, "first")
+	fates := []*fate{tb.propose(1, "second"), tb.propose(1, "third")}
+	if saves, commands := tb.saving(1); saves != 1 || commands != 1 {
+		t.Fatalf("the disk was given %d commands in %d saves while it wrote the first", commands, saves)
+	}
+	if pending := tb.drivers[1].Status().Pending; pending != 3 {
+		t.Fatalf("%d proposals are pending, want 3", pending)
+	}
+	tb.release(1)
+	if saves, commands := tb.saving(1); saves != 1 || commands != 2 {
+		t.Fatalf("when it was done it was given %d commands in %d saves, want both others in one", commands, saves)
+	}
+	tb.settle()
+	for _, f := range fates {
+		if !f.told || f.err != nil {
+			t.Fatalf("told %+v", f)
+		}
+	}
+}
+
+// TestAHungDiskHoldsProposalsForATickOnly: the other members may commit them without it (thesis §10.2.1).
+func TestAHungDiskHoldsProposalsForATickOnly(t *testing.T) {
+	tb := newTable(t, 3)
+	tb.elect(1)
+	tb.propose(1, "first")
+	f := tb.propose(1, "second")
+	tb.drivers[1].Tick()
+	tb.disks[1].saves = nil // and never come back
+	tb.settle()
+	if !f.told || f.err != nil {
+		t.Fatalf("told %+v", f)
+	}
+}
+
+// TestAHeldProposalCertainlyFailed where the leader stops, or is none any more, before it could be proposed.
+func TestAHeldProposalCertainlyFailed(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(*table)
+		want error
+	}{
+		{"stopped", func(tb *table) { tb.drivers[1].Stop() }, ErrStopped},
+		{"replaced", func(tb *table) {
+			tb.pile = nil
+			tb.cut[1] = true
+			for range 12 {
+				tb.drivers[3].Tick() // it stops hearing n1
+			}
+			tb.pile = nil
+			tb.disks[1].saves = nil // still at work
+			tb.elect(2)
+			clear(tb.cut)
+			for range 3 {
+				tb.drivers[2].Tick()
+				tb.settle()
+			}
+			tb.drivers[1].Tick()
+		}, ErrNotLeader},
+	} {
+		tb := newTable(t, 3)
+		tb.elect(1)
+		tb.propose(1, "first")
+		f := tb.propose(1, "held")
+		c.end(tb)
+		if !f.told || !errors.Is(f.err, c.want) {
+			t.Errorf("%s: told %+v, want %v", c.name, f, c.want)
+		}
+	}
+}
+
 // TestLearnerIsPromotedWhenItHasCaughtUp, and its disk keeps the cluster that it learned.
 func TestLearnerIsPromotedWhenItHasCaughtUp(t *testing.T) {
 	tb := newTable(t, 1)

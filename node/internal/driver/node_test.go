@@ -106,7 +106,7 @@ func leads(n *Node) func() bool {
 	return func() bool { s := n.Status(); return s.Role == raft.Leader && s.Commit == s.Last }
 }
 
-// TestProposalsShareAnFsync: what arrives while the disk is busy goes out with the next sync.
+// TestProposalsShareAnFsync: what arrives while the disk is busy goes into the log at the next tick, and out with the next sync.
 func TestProposalsShareAnFsync(t *testing.T) {
 	log := &gatedLog{}
 	n := patient(t, log, 1500) // while it waits for its disk

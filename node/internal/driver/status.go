@@ -91,7 +91,7 @@ func (d *Driver) Status() Status {
 		First: r.FirstIndex(), Last: r.LastIndex(), Commit: r.Committed(), Applied: d.config.Machine.Applied(),
 		Snapshot: r.Snapshot().Index, Stable: r.StableIndex(),
 		Configuration: d.members, ConfigurationIndex: d.configuration,
-		StateHash: d.config.Machine.Hash(), Pending: d.waiting,
+		StateHash: d.config.Machine.Hash(), Pending: d.waiting + len(d.held),
 		LeaderChanges: d.leaderChanges, Elections: d.elections, Installs: d.installs,
 	}
 	if leader, ok := d.members.Find(s.Leader); ok {
