@@ -1,6 +1,9 @@
 package raft
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // lead exists while a member leads.
 type lead struct {
@@ -150,7 +153,22 @@ func (r *Raft) sendAppend(to ID, prev Index, entries []Entry) {
 		panic(fmt.Sprintf("raft: %v@%d has no term for entry %d, before the next of %v", r.config.ID, r.hard.Term, prev, to))
 	}
 	r.lead.progress[to].told = min(r.committed, prev+Index(len(entries)))
+	r.withdrawEmptyAppend(to, prev)
 	r.send(Message{Type: MsgAppend, To: to, Index: prev, LogTerm: term, Entries: entries, Commit: r.committed, Round: r.lead.reads.round})
+}
+
+// withdrawEmptyAppend takes back the last message to a member if it still waits to be sent and only says what the append
+// that follows it says too: the commit index and the round of reads, after the same entry. To the member it is a message that
+// was lost.
+func (r *Raft) withdrawEmptyAppend(to ID, prev Index) {
+	for i := len(r.messages) - 1; i >= 0; i-- {
+		if m := &r.messages[i]; m.To == to {
+			if m.Type == MsgAppend && m.Term == r.hard.Term && m.Index == prev && len(m.Entries) == 0 {
+				r.messages = slices.Delete(r.messages, i, i+1)
+			}
+			return
+		}
+	}
 }
 
 // handleAppend is the receiver of AppendEntries (Figure 2).

@@ -141,6 +141,11 @@ func (d *Driver) Tick() {
 
 // Deliver takes messages from other members.
 func (d *Driver) Deliver(messages []raft.Message) {
+	d.deliver(messages)
+	d.pump()
+}
+
+func (d *Driver) deliver(messages []raft.Message) {
 	for i := range messages {
 		m := &messages[i]
 		d.step(m) // by pointer: a copy in an interface would be an allocation
@@ -148,7 +153,6 @@ func (d *Driver) Deliver(messages []raft.Message) {
 			d.contactTicks = 0
 		}
 	}
-	d.pump()
 }
 
 // Propose asks for commands to be committed, all in one batch. While the leader's own disk writes they are held, and
@@ -200,6 +204,11 @@ func (d *Driver) Change(c raft.Change, answer func(Applied, error)) {
 // Read answers with an index that is applied here, so that a local read is linearizable. All the answers
 // share one request.
 func (d *Driver) Read(answers []func(raft.Index, error)) {
+	d.read(answers)
+	d.pump()
+}
+
+func (d *Driver) read(answers []func(raft.Index, error)) {
 	d.readNext++
 	if err := d.raft.Step(raft.Read{Context: d.readNext}); err != nil {
 		for _, answer := range answers {
@@ -208,7 +217,6 @@ func (d *Driver) Read(answers []func(raft.Index, error)) {
 	} else {
 		d.reads[d.readNext] = answers
 	}
-	d.pump()
 }
 
 // WaitApplied answers when the state machine has applied the index. An answer that is not wanted any more, as gone
@@ -229,12 +237,15 @@ func (d *Driver) WaitApplied(index raft.Index, gone func() bool, answer func(raf
 
 // Saved says that Saves are durable, in the order in which the Disk got them.
 func (d *Driver) Saved(saves []raft.Save) {
+	d.saved(saves)
+	d.Propose(nil)
+}
+
+func (d *Driver) saved(saves []raft.Save) {
 	for i := range saves {
 		d.sendOut(saves[i].Then)
 		d.step(saves[i].Done)
 	}
-	d.proposeHeld(d.diskBusy())
-	d.pump()
 }
 
 // Stop answers everyone who waits: what was proposed may be committed yet.

@@ -12,22 +12,16 @@ type Inbox struct {
 	Proposals []Proposal
 }
 
-// GiveTo gives the Driver everything, in an order that lets one pass do most: what the disk finished, then messages,
-// then what clients want.
+// GiveTo gives the Driver everything, and lets it act on all of it at once: what the disk finished and what members
+// answered first, so that what it commits is said by the appends of what clients want.
 func (in *Inbox) GiveTo(d *Driver) {
-	if len(in.Saved) > 0 {
-		d.Saved(in.Saved)
-	}
-	if len(in.Messages) > 0 {
-		d.Deliver(in.Messages)
-	}
+	d.saved(in.Saved)
+	d.deliver(in.Messages)
 	for _, do := range in.Other {
 		do(d)
 	}
 	if len(in.Reads) > 0 {
-		d.Read(in.Reads)
+		d.read(in.Reads)
 	}
-	if len(in.Proposals) > 0 {
-		d.Propose(in.Proposals)
-	}
+	d.Propose(in.Proposals)
 }
