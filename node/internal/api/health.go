@@ -35,7 +35,12 @@ func (s *Server) checks(status driver.Status) []check {
 	if status.Leader != 0 {
 		leader = status.LeaderAddress
 	}
-	lag := status.Commit - min(status.Commit, status.Applied)
+	commit := max(status.Commit, status.LeaderCommit)
+	lag := commit - min(commit, status.Applied)
+	applied := fmt.Sprintf("%d of %d committed", status.Applied, commit)
+	if !status.CaughtUp {
+		applied += ", and since this member started no leader has confirmed that this is all"
+	}
 	_, isMember := status.Configuration.Find(status.ID)
 	member := "voter"
 	switch {
@@ -46,7 +51,7 @@ func (s *Server) checks(status driver.Status) []check {
 	}
 	return []check{
 		{"leader", status.Leader != 0, leader},
-		{"applied", lag <= applyLagMax, fmt.Sprintf("%d of %d committed", status.Applied, status.Commit)},
+		{"applied", status.CaughtUp && lag <= applyLagMax, applied},
 		{"member", isMember && !status.Learner, member},
 		{"disk", status.DiskErr == nil, disk},
 		{"running", !s.draining.Load(), "not shutting down"},

@@ -87,11 +87,13 @@ func TestHealth(t *testing.T) {
 		change func(*driver.Status)
 		says   string
 	}{
-		"no leader": {func(s *driver.Status) { s.Leader, s.LeaderAddress = 0, "" }, "[-]leader failed: none known"},
-		"behind":    {func(s *driver.Status) { s.Commit = s.Applied + applyLagMax + 1 }, "[-]applied failed"},
-		"learner":   {func(s *driver.Status) { s.Learner = true }, "[-]member failed: learner"},
-		"removed":   {func(s *driver.Status) { s.Configuration.Members = nil }, "[-]member failed: not in the configuration"},
-		"disk":      {func(s *driver.Status) { s.DiskErr = fmt.Errorf("wal: sync: input/output error") }, "[-]disk failed: wal: sync: input/output error"},
+		"no leader":  {func(s *driver.Status) { s.Leader, s.LeaderAddress = 0, "" }, "[-]leader failed: none known"},
+		"behind":     {func(s *driver.Status) { s.Commit = s.Applied + applyLagMax + 1 }, "[-]applied failed"},
+		"far behind": {func(s *driver.Status) { s.LeaderCommit = s.Applied + applyLagMax + 1 }, "[-]applied failed"},
+		"restarted":  {func(s *driver.Status) { s.CaughtUp = false }, "[-]applied failed"},
+		"learner":    {func(s *driver.Status) { s.Learner = true }, "[-]member failed: learner"},
+		"removed":    {func(s *driver.Status) { s.Configuration.Members = nil }, "[-]member failed: not in the configuration"},
+		"disk":       {func(s *driver.Status) { s.DiskErr = fmt.Errorf("wal: sync: input/output error") }, "[-]disk failed: wal: sync: input/output error"},
 	} {
 		node.status = func(s driver.Status) driver.Status { c.change(&s); return s }
 		if r := inside(m.server, "GET", "/readyz", ""); r.code != 503 || !strings.Contains(r.body, c.says) || r.h.Get("Retry-After") != "1" {

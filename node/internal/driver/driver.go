@@ -77,6 +77,7 @@ type Driver struct {
 		role   raft.Role
 	}
 	contactTicks  int // since the leader was heard; -1: never
+	news          news
 	leaderChanges uint64
 	elections     uint64
 	installs      uint64
@@ -151,6 +152,7 @@ func (d *Driver) deliver(messages []raft.Message) {
 		d.step(m) // by pointer: a copy in an interface would be an allocation
 		if m.Type == raft.MsgAppend && m.From == d.raft.Leader() {
 			d.contactTicks = 0
+			d.news.hear(m.Commit)
 		}
 	}
 }
@@ -331,6 +333,7 @@ func (d *Driver) pump() {
 	d.takeIfDue()
 	d.answerTransfers()
 	d.notice()
+	d.news.judge(d.raft, d.config.Machine.Applied())
 }
 
 // apply gives committed entries to the state machine, and their proposers the result. Another entry where
@@ -350,7 +353,9 @@ func (d *Driver) apply(entries []raft.Entry) {
 			}
 		}
 	}
-	d.advance(entries[len(entries)-1].Index)
+	last := entries[len(entries)-1]
+	d.news.appliedTerm = last.Term
+	d.advance(last.Index)
 }
 
 // advance tells Raft and those who wait what is applied.

@@ -142,6 +142,7 @@ func (d *Driver) install(s raft.Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("driver: load the snapshot of entries up to %d: %w", s.Index, err)
 	}
+	d.news.appliedTerm = s.Term
 	for _, index := range slices.Sorted(maps.Keys(d.proposed)) {
 		if index > s.Index {
 			continue

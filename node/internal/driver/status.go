@@ -47,6 +47,8 @@ type Status struct {
 	ConfigurationIndex raft.Index
 	Peers              []PeerStatus  // on the leader only
 	LeaderContact      time.Duration // since the leader was last heard; 0 on the leader, -1 if never
+	LeaderCommit       raft.Index    // the highest commit index that a leader named to this process; may be beyond Commit
+	CaughtUp           bool          // since the process began, all that a leader of the present term named was applied
 
 	StateHash     uint64 // of the state at Applied
 	Pending       int    // commands proposed here and not yet answered
@@ -92,6 +94,7 @@ func (d *Driver) Status() Status {
 		Snapshot: r.Snapshot().Index, Stable: r.StableIndex(),
 		Configuration: d.members, ConfigurationIndex: d.configuration,
 		StateHash: d.config.Machine.Hash(), Pending: d.waiting + len(d.held),
+		LeaderCommit: d.news.commit, CaughtUp: d.news.caughtUp,
 		LeaderChanges: d.leaderChanges, Elections: d.elections, Installs: d.installs,
 	}
 	if leader, ok := d.members.Find(s.Leader); ok {
