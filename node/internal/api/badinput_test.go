@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -123,5 +124,30 @@ func TestTooLargeBodies(t *testing.T) {
 		if want := map[int]int{0: 200, 1: 413}[extra]; response.StatusCode != want {
 			t.Errorf("chunked, %d bytes too many: %d, want %d", extra, response.StatusCode, want)
 		}
+	}
+}
+
+// TestTooLargeHeaders: a member says so in the shape of errors, and also where net/http no longer lets it speak it is 431.
+func TestTooLargeHeaders(t *testing.T) {
+	m := one(t, nil)
+	last := m.node.Status().Last
+	for _, c := range []struct {
+		bytes  int
+		status int
+	}{{headerBytesMax - 1024, 200}, {headerBytesMax, 431}, {headerBytesMax + 4096, 431}} {
+		r := do(t, m, "PUT", "/k", "v", "X-Large", strings.Repeat("a", c.bytes)).want(t, c.status)
+		if c.status == 431 {
+			r.failed(t, 431, "headers_too_large")
+		}
+	}
+	do(t, m, "GET", "/k?prefix="+strings.Repeat("a", headerBytesMax), "").failed(t, 431, "headers_too_large")
+	many := []string{}
+	for i := range 2000 {
+		many = append(many, fmt.Sprintf("X-%d", i), "0123456789")
+	}
+	do(t, m, "PUT", "/k", "v", many...).failed(t, 431, "headers_too_large")
+	do(t, m, "PUT", "/k", "v", "X-Large", strings.Repeat("a", 4*headerBytesMax)).want(t, 431)
+	if now := m.node.Status().Last; now != last+1 {
+		t.Errorf("the log grew from %d to %d, want one entry", last, now)
 	}
 }

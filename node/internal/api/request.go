@@ -31,6 +31,20 @@ func requestID(h http.Header) string {
 	return id
 }
 
+// checkHeaders refuses a request whose target and headers are too large, in the shape that errors have.
+func checkHeaders(r *http.Request) *failure {
+	size := len(r.RequestURI)
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(": ") + len(value) + len("\r\n")
+		}
+	}
+	if size <= headerBytesMax {
+		return nil
+	}
+	return refuse(http.StatusRequestHeaderFieldsTooLarge, "headers_too_large", "the address and the headers have %d bytes; they must have at most %d", size, headerBytesMax)
+}
+
 func newRequestID() string {
 	const digits = "0123456789abcdef"
 	var id [16]byte

@@ -65,7 +65,7 @@ const (
 	connectionTimeout = timeoutMax + 15*time.Second
 	headerTimeout     = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
-	headerBytesMax    = 32 << 10
+	headerBytesMax    = 32 << 10 // beyond it 431
 )
 
 // Server answers the requests of clients and of other members.
@@ -152,7 +152,7 @@ func (s *Server) HTTPServer() *http.Server {
 		ReadTimeout:       connectionTimeout,
 		WriteTimeout:      connectionTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    headerBytesMax,
+		MaxHeaderBytes:    2 * headerBytesMax, // beyond it net/http answers 431 itself, with a line of text
 		ErrorLog:          log.New(&s.guard.connections, "", 0),
 	}
 }
@@ -215,7 +215,10 @@ var (
 
 // ServeHTTP gives every request an id, headers, a metric and a log line.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	refused := s.guard.check(r)
+	refused := checkHeaders(r)
+	if refused == nil {
+		refused = s.guard.check(r)
+	}
 	if handler := s.ofPeers(r); handler != nil && refused == nil {
 		handler.ServeHTTP(w, r) // it takes the connection over, or sets time limits: no wrapper
 		return
