@@ -15,6 +15,7 @@ import (
 
 	"github.com/julienschmidt/httprouter"
 
+	"raftlab/node/internal/driver"
 	"raftlab/raft"
 )
 
@@ -148,7 +149,7 @@ func (s *Server) admitPeer(ctx context.Context, address string) (changeReply, *f
 			return reply, f
 		}
 	}
-	return reply, s.awaitVoter(ctx, id)
+	return reply, s.awaitVoter(ctx, id, address)
 }
 
 // memberAt reports whether the change that was just refused has been made by somebody else.
@@ -161,7 +162,7 @@ const promotionPollInterval = 10 * time.Millisecond
 
 // awaitVoter waits for a configuration that gives the member a vote, and for its commitment: a
 // configuration is in force as soon as it is in the log, but until it is committed it can be taken back.
-func (s *Server) awaitVoter(ctx context.Context, id raft.ID) *failure {
+func (s *Server) awaitVoter(ctx context.Context, id raft.ID, address string) *failure {
 	tick := time.NewTicker(promotionPollInterval)
 	defer tick.Stop()
 	for {
@@ -172,9 +173,30 @@ func (s *Server) awaitVoter(ctx context.Context, id raft.ID) *failure {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return pending("timeout", fmt.Sprintf("%s is a learner and has not caught up yet; it will be promoted when it has: repeat the request to wait for it", hexID(id)))
+			return pending("timeout", notYetVoter(status, id, address))
 		}
 	}
+}
+
+// notYetVoter says in what state a join that took too long leaves the cluster, and what can be done.
+func notYetVoter(status driver.Status, id raft.ID, address string) string {
+	member, ok := status.Configuration.Find(id)
+	switch {
+	case !ok:
+		return fmt.Sprintf("%s is not a member any more: it was removed meanwhile, or another leader took the change back; look at GET /__pyraft/peers, and repeat the request to add it", address)
+	case !member.Learner:
+		return fmt.Sprintf("%s has got its vote, which is not known to be committed: repeat the request to wait for it", address)
+	}
+	has := "and this member does not know how far it is"
+	for _, p := range status.Peers {
+		if p.ID == id {
+			has = fmt.Sprintf("and has %d of %d entries", p.Match, status.Last)
+		}
+		if p.ID == id && !p.Active {
+			has += " and has not answered lately"
+		}
+	}
+	return fmt.Sprintf("%s is a learner now, without a vote, %s; it is promoted by itself when it has all: repeat the request to wait for that, or take it out again with DELETE %s%s", address, has, peerPrefix, address)
 }
 
 func (s *Server) expelPeer(ctx context.Context, address string) (changeReply, *failure) {

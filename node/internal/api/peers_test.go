@@ -145,9 +145,25 @@ func TestJoinerThatCannotCatchUpIsPending(t *testing.T) {
 	joiner := start(t, network, 2, 0, nil)
 	network.Cut(2, true)
 	f := do(t, leader, "PUT", "/__pyraft/peer/"+joiner.address+"?timeout=100ms", "").failed(t, 504, "timeout")
-	if !strings.Contains(f.Message, "learner") {
-		t.Errorf("%s", f.Message)
+	for _, says := range []string{joiner.address + " is a learner now, without a vote, and has 0 of ", "repeat the request", "DELETE /__pyraft/peer/" + joiner.address} {
+		if !strings.Contains(f.Message, says) {
+			t.Errorf("%q does not say %q", f.Message, says)
+		}
 	}
+	if m, ok := leader.node.Status().Configuration.Find(2); !ok || !m.Learner {
+		t.Errorf("it says that the joiner is a learner, and it is %+v", m)
+	}
+	// What it proposes as the way back works while the learner is still cut off.
+	do(t, leader, "DELETE", "/__pyraft/peer/"+joiner.address, "").want(t, 200)
+}
+
+// A learner that was slow and is so no more gets its vote with the next request.
+func TestJoinerThatWasSlowIsPromoted(t *testing.T) {
+	network := newNetwork()
+	leader := lone(t, network, nil)
+	joiner := start(t, network, 2, 0, nil)
+	network.Cut(2, true)
+	do(t, leader, "PUT", "/__pyraft/peer/"+joiner.address+"?timeout=100ms", "").failed(t, 504, "timeout")
 	network.Cut(2, false)
 	do(t, leader, "PUT", "/__pyraft/peer/"+joiner.address+"?timeout=20s", "").want(t, 200)
 	if !leader.node.Status().Configuration.IsVoter(2) {
