@@ -49,7 +49,7 @@ type Cluster struct {
 	closed  bool
 
 	diskAgent []string
-	sockets   string // directory of the disks' control sockets
+	sockets   *sockets // of the disks, if there are any
 }
 
 // member is one place and the process that runs there now.
@@ -90,8 +90,8 @@ func Start(ctx context.Context, system harness.System, o Options) (*Cluster, err
 	}
 	c := &Cluster{system: system, dir: dir, members: map[string]*member{}, parent: newParent(), relay: newRelay(), diskAgent: o.DiskAgent}
 	if len(o.DiskAgent) > 0 {
-		if c.sockets, err = os.MkdirTemp("", "raftlab-disks-"); err != nil {
-			return nil, fmt.Errorf("process: %w", err)
+		if c.sockets, err = newSockets(); err != nil {
+			return nil, err
 		}
 	}
 	if err = c.prepare(o.Nodes); err == nil {
@@ -374,9 +374,7 @@ func (c *Cluster) Close(context.Context) error {
 		errs = append(errs, p.wait(context.Background()))
 	}
 	c.relay.close()
-	if c.sockets != "" {
-		errs = append(errs, os.RemoveAll(c.sockets))
-	}
+	errs = append(errs, c.sockets.close())
 	c.parent.close()
 	return errors.Join(errs...)
 }

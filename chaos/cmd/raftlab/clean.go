@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"raftlab/chaos"
+	"raftlab/harness/process"
 )
 
 const sweepTimeout = 60 * time.Second
@@ -22,7 +23,7 @@ func cleanCommand(stdout io.Writer) *cobra.Command {
 		Short: "Remove containers, networks, volumes and images of runs that were cut short, and list their open faults",
 		Long: `Removes every container, network, volume and image that carries the label of a run, its fault rules with them:
 they live in the network namespace of the container. Members that ran as processes ended with the raftlab that
-started them. Do not clean while a run is going on.
+started them; the control sockets of their disks, which did not, are removed. Do not clean while a run is going on.
 
 Where Docker does not answer, faults of runs in containers stay open, and the exit code is 3.`,
 		Args: cobra.NoArgs,
@@ -41,6 +42,13 @@ func clean(stdout io.Writer, out string) error {
 	defer cancel()
 	if err := healByHand(ctx, stdout, out); err != nil {
 		return err
+	}
+	sockets, err := process.Sweep()
+	for _, dir := range sockets {
+		fmt.Fprintf(stdout, "removed the sockets of disks %s\n", dir)
+	}
+	if err != nil {
+		return environment("%w", err)
 	}
 	looked, err := sweepDocker(ctx, stdout)
 	if err != nil {
