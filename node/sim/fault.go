@@ -192,10 +192,7 @@ func (w *world) changeBeside(m *member) {
 	if other == m || !m.up || !w.mayRemove(other.id) {
 		return
 	}
-	m.inbox.Other = append(m.inbox.Other, func(d *driver.Driver) {
-		d.Change(raft.Change{Type: raft.Remove, Member: raft.Member{ID: other.id}}, func(driver.Applied, error) {})
-	})
-	w.rouse(m)
+	w.ask(m, raft.Change{Type: raft.Remove, Member: raft.Member{ID: other.id}}, func(error) {})
 }
 
 // endFault ends a process.

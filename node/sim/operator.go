@@ -17,9 +17,18 @@ type operator struct {
 	waiting bool // for the answer to a request
 	removed map[raft.ID]bool
 	until   time.Duration // of the request
+	asked   []*removal
 
 	committed   raft.Configuration // the last that anybody was seen to commit
 	committedAt raft.Index
+}
+
+// removal is one that was asked for and not answered: the leader may append it at any moment, and what it appends counts
+// at once. Until then no member's configuration shows it. It is forgotten with the life of the leader that has it.
+type removal struct {
+	of   raft.ID
+	by   *member
+	life uint32
 }
 
 // job is one change that is to be made.
@@ -60,8 +69,21 @@ func (w *world) operate() {
 	}
 	o.waiting, o.until = true, w.now+operatorPatient
 	asked := *j
+	w.ask(leader, asked.change, func(err error) { w.changed(asked, err) })
+}
+
+// ask gives a leader a change to make, and counts a removal from now on.
+func (w *world) ask(leader *member, change raft.Change, done func(error)) {
+	o := &w.operator
+	r := &removal{change.Member.ID, leader, leader.life}
+	if change.Type == raft.Remove {
+		o.asked = append(o.asked, r)
+	}
 	leader.inbox.Other = append(leader.inbox.Other, func(d *driver.Driver) {
-		d.Change(asked.change, func(_ driver.Applied, err error) { w.changed(asked, err) })
+		d.Change(change, func(_ driver.Applied, err error) {
+			o.asked = slices.DeleteFunc(o.asked, func(other *removal) bool { return other == r })
+			done(err)
+		})
 	})
 	w.rouse(leader)
 }
@@ -119,8 +141,9 @@ func (w *world) leader() (leader *member) {
 	return leader
 }
 
-// configurations are those that may decide the next election: the last one that is committed, and any in force anywhere
-// that may follow it. An older one decides nothing any more: a majority of the last one knows better.
+// configurations are those that may decide the next election: the last one that is committed, any in force anywhere
+// that may follow it, and what the removals that were asked for make of them. An older one decides nothing any more: a
+// majority of the last one knows better.
 func (w *world) configurations() []raft.Configuration {
 	var all []raft.Configuration
 	if w.operator.committedAt > 0 {
@@ -130,11 +153,28 @@ func (w *world) configurations() []raft.Configuration {
 		if m.since <= w.operator.committedAt || m.lost || len(m.members.Members) == 0 {
 			continue
 		}
-		if !slices.ContainsFunc(all, func(c raft.Configuration) bool { return slices.Equal(c.Members, m.members.Members) }) {
-			all = append(all, m.members)
+		all = withConfiguration(all, m.members)
+	}
+	for _, r := range w.operator.asked {
+		if !r.by.up || r.by.life != r.life {
+			continue
+		}
+		for _, c := range all {
+			c.Members = slices.DeleteFunc(slices.Clone(c.Members), func(m raft.Member) bool { return m.ID == r.of })
+			if c.Voters() > 0 { // Raft refuses to remove the last one
+				all = withConfiguration(all, c)
+			}
 		}
 	}
 	return all
+}
+
+// withConfiguration adds one that is not there yet.
+func withConfiguration(all []raft.Configuration, c raft.Configuration) []raft.Configuration {
+	if slices.ContainsFunc(all, func(other raft.Configuration) bool { return slices.Equal(other.Members, c.Members) }) {
+		return all
+	}
+	return append(all, c)
 }
 
 // whole reports whether the member with the id has all its data: it is the one that lives at its address now, and its
