@@ -48,8 +48,8 @@ Without --seed, --seeds or --for it runs 1000 seeds. The first failure ends it w
 				}
 			}
 			switch {
-			case given > 1 && !(given == 2 && c.Flags().Changed("seed") && c.Flags().Changed("seeds")):
-				return usage("give one of --seeds, --for, --seed and --plan; --seed S --seeds N runs N seeds from S")
+			case given > 1 && !(given == 2 && c.Flags().Changed("seed") && !c.Flags().Changed("plan")):
+				return usage("give one of --seeds, --for, --seed and --plan; --seed S --seeds N runs N seeds from S, and --seed S --for 60s as many as fit")
 			case o.seeds < 1:
 				return usage("--seeds %d must be at least 1", o.seeds)
 			case o.within < 0 || c.Flags().Changed("for") && o.within == 0:
@@ -57,7 +57,7 @@ Without --seed, --seeds or --for it runs 1000 seeds. The first failure ends it w
 			case o.last < 0:
 				return usage("--last %d must not be negative", o.last)
 			}
-			if c.Flags().Changed("plan") || c.Flags().Changed("seed") && !c.Flags().Changed("seeds") {
+			if c.Flags().Changed("plan") || given == 1 && c.Flags().Changed("seed") {
 				return simOne(o, stdout)
 			}
 			if o.trace || o.shrink {
