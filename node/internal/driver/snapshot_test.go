@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"raftlab/raft"
@@ -79,6 +80,20 @@ func TestSnapshotIsTakenWhenEnoughIsApplied(t *testing.T) {
 	s := tb.drivers[1].Status()
 	if s.Snapshot < 20 || s.First != s.Snapshot-1 || tb.disks[1].dropped != s.First-1 {
 		t.Errorf("snapshot of %d, log from %d, disk dropped up to %d; want a tail of 2", s.Snapshot, s.First, tb.disks[1].dropped)
+	}
+}
+
+// TestSnapshotIsTakenWhenTheCommandsAreManyBytes: a few large ones take as long to read at a start as many small ones.
+func TestSnapshotIsTakenWhenTheCommandsAreManyBytes(t *testing.T) {
+	tb := newTable(t, 1)
+	tb.drivers[1].config.SnapshotBytes = 300
+	tb.elect(1)
+	for i, want := range []int{0, 0, 1, 1, 1, 2} {
+		tb.propose(1, strings.Repeat("x", 100))
+		tb.settle()
+		if n := len(tb.kept[1].states); n != want {
+			t.Fatalf("after %d commands of 100 bytes there are %d snapshots, want %d", i+1, n, want)
+		}
 	}
 }
 
