@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"raftlab/raft"
 )
@@ -60,6 +61,9 @@ func (s *Server) fail(x *exchange, f *failure) {
 		h.Set("Raft-Retry-After-Ms", "150")
 	}
 	x.failed = f.code
+	if x.r.ContentLength != 0 {
+		http.NewResponseController(x).SetReadDeadline(time.Now().Add(bodyRestTimeout)) // an error means that there is none to set
+	}
 	s.json(x, f.status, reply)
 }
 

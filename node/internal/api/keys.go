@@ -151,12 +151,8 @@ func (s *Server) awaitValue(x *exchange, p parameters) ([]byte, *failure) {
 	}
 	control := http.NewResponseController(x)
 	control.SetReadDeadline(time.Now().Add(p.timeout)) // an error means that there is none to set, as in tests
-	value, f := readValue(x)
-	if f == nil {
-		control.SetReadDeadline(time.Now().Add(connectionTimeout))
-	}
-	// Else it stays: before it sends the reply, net/http reads what is left of a body, and would wait for it.
-	return value, f
+	defer control.SetReadDeadline(time.Now().Add(connectionTimeout))
+	return readValue(x)
 }
 
 func (s *Server) deleteKey(x *exchange, key string) *failure {

@@ -9,25 +9,35 @@ import (
 	"time"
 )
 
-// TestTheReplyToASlowBodyComesInTime: who stops in the middle of a body is told so when the request's time is over, and
-// not when the connection's is, more than a minute later.
-func TestTheReplyToASlowBodyComesInTime(t *testing.T) {
+// TestTheRefusalOfASlowBodyComesInTime: who is refused while the rest of a body is still to come is told so soon, and not
+// when the connection's time is over, more than a minute later.
+func TestTheRefusalOfASlowBodyComesInTime(t *testing.T) {
 	m := one(t, nil)
-	conn, err := net.Dial("tcp", m.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "PUT /k?timeout=100ms HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"); err != nil {
-		t.Fatal(err)
-	}
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatalf("no reply: %v", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusRequestTimeout || !response.Close {
-		t.Errorf("%s, connection closed: %v; want 408 and a closed one", response.Status, response.Close)
+	for _, c := range []struct {
+		target string
+		want   int
+	}{
+		{"/k?timeout=100ms", http.StatusRequestTimeout},
+		{"/k?timeout=never", http.StatusBadRequest}, // before the body is looked at
+		{"/livez", http.StatusMethodNotAllowed},
+	} {
+		conn, err := net.Dial("tcp", m.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "PUT "+c.target+" HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"); err != nil {
+			t.Fatal(err)
+		}
+		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Errorf("%s: no reply: %v", c.target, err)
+			continue
+		}
+		response.Body.Close()
+		if response.StatusCode != c.want || !response.Close {
+			t.Errorf("%s: %s, connection closed: %v; want %d and a closed one", c.target, response.Status, response.Close, c.want)
+		}
 	}
 }

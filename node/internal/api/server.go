@@ -65,7 +65,10 @@ const (
 	connectionTimeout = timeoutMax + 15*time.Second
 	headerTimeout     = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
-	headerBytesMax    = 32 << 10 // beyond it 431
+	// Before it sends a reply net/http reads what is left of a small body, and waits for it if it does not come. A
+	// refusal waits no longer than this.
+	bodyRestTimeout = time.Second
+	headerBytesMax  = 32 << 10 // beyond it 431
 )
 
 // Server answers the requests of clients and of other members.
