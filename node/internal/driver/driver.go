@@ -136,7 +136,7 @@ func (d *Driver) Tick() {
 	d.promoteLearners()
 	d.abandonOrphans()
 	d.forgetTheGone()
-	d.proposeHeld(false)
+	d.proposeHeld()
 	d.pump()
 }
 
@@ -154,42 +154,6 @@ func (d *Driver) deliver(messages []raft.Message) {
 			d.contactTicks = 0
 			d.news.hear(m.Commit)
 		}
-	}
-}
-
-// Propose asks for commands to be committed, all in one batch. While the leader's own disk writes they are held, and
-// go into the log together when it is done: one append, one message to each member, one write, one sync for all of
-// them (thesis §10.2.2). A tick lets them go in any case, so that a slow disk delays them by no more than that.
-func (d *Driver) Propose(proposals []Proposal) {
-	d.held = append(d.held, proposals...)
-	d.proposeHeld(d.diskBusy())
-	d.pump()
-}
-
-// diskBusy reports whether this leader's disk has not yet done all that it was given.
-func (d *Driver) diskBusy() bool {
-	return d.raft.Role() == raft.Leader && d.raft.StableIndex() < d.raft.LastIndex()
-}
-
-func (d *Driver) proposeHeld(wait bool) {
-	if wait || len(d.held) == 0 {
-		return
-	}
-	proposals := d.held
-	d.held = nil
-	commands := make([][]byte, len(proposals))
-	for i, p := range proposals {
-		commands[i] = p.Command
-	}
-	if err := d.raft.Step(raft.Propose{Commands: commands}); err != nil {
-		for _, p := range proposals {
-			p.Answer(Applied{}, err)
-		}
-		return
-	}
-	first := d.raft.LastIndex() - raft.Index(len(commands)) + 1
-	for i, p := range proposals {
-		d.wait(first+raft.Index(i), p.Answer)
 	}
 }
 
@@ -409,33 +373,4 @@ func (d *Driver) abandonOrphans() {
 			d.waiting++
 		}
 	}
-}
-
-// promoteLearners gives a vote to a learner that has everything that is committed (thesis §4.2.1). What
-// refuses is temporary, and the next tick asks again.
-func (d *Driver) promoteLearners() {
-	if d.raft.Role() != raft.Leader || d.raft.ConfigurationIndex() > d.raft.Committed() {
-		return
-	}
-	for _, m := range d.raft.Configuration().Members {
-		if !m.Learner {
-			continue
-		}
-		p, ok := d.raft.Progress(m.ID)
-		if ok && p.Active && p.State == "replicate" && p.Match >= d.raft.Committed() {
-			d.step(raft.ChangeMembership{Change: raft.Change{Type: raft.Promote, Member: m}})
-			return
-		}
-	}
-}
-
-func (d *Driver) followMembers() {
-	index, now := d.raft.ConfigurationIndex(), d.raft.Configuration()
-	// An index alone would not do: a truncation can put another configuration where one was.
-	if index == d.configuration && slices.Equal(now.Members, d.members.Members) && slices.Equal(now.Removed, d.members.Removed) {
-		return
-	}
-	d.configuration, d.members = index, now
-	others := slices.DeleteFunc(slices.Clone(d.members.Members), func(m raft.Member) bool { return m.ID == d.raft.ID() })
-	d.config.Transport.SetMembers(others)
 }
