@@ -1,10 +1,8 @@
 package sim
 
 import (
-	"context"
 	"io"
 	"slices"
-	"time"
 
 	"raftlab/linearizability"
 	"raftlab/node/internal/kv"
@@ -20,6 +18,7 @@ type machine struct {
 
 func (s machine) Apply(e raft.Entry) any {
 	result := s.Store.Apply(e).(kv.Result)
+	s.m.told.applied(e, result)
 	s.w.applied(s.m, e, result, s.Store.Hash())
 	return result
 }
@@ -29,6 +28,7 @@ func (s machine) Restore(from io.Reader) error {
 		return err
 	}
 	hash, index := s.Store.HashAt()
+	s.m.told = told{before: index}
 	s.w.restored(s.m, index, hash)
 	return nil
 }
@@ -166,53 +166,4 @@ func (w *world) answered(c *call, a answer) {
 		}
 	}
 	w.history.acknowledged = max(w.history.acknowledged, a.index)
-}
-
-// history is what the clients saw.
-type history struct {
-	calls        []*call
-	returned     int
-	acknowledged raft.Index // the greatest index in any answer
-}
-
-// judge gives the history to the checker that believes no index: an order of the operations of each key must exist.
-func (w *world) judge() {
-	ops := make([]linearizability.Operation, 0, len(w.history.calls))
-	for _, c := range w.history.calls {
-		if c.judged {
-			ops = append(ops, c.operation())
-		}
-		w.markOutcome(c)
-	}
-	if len(ops) == 0 {
-		return
-	}
-	report := linearizability.Check(context.Background(), ops, linearizability.Options{Parallel: 1, KeyTimeout: 5 * time.Second})
-	switch {
-	case report.Verdict == linearizability.Fail:
-		w.fail("linearizability", "%s: %s", report.Failing()[0].Key, report.Failing()[0].Message)
-	case report.Verdict != linearizability.Pass && len(report.Keys) == 0:
-		w.fail("simulator", "the history could not be judged: %s", report.Message) // a key that took too long is no verdict
-	}
-}
-
-// markOutcome says what became of writes whose clients were not told.
-func (w *world) markOutcome(c *call) {
-	if c.kind != linearizability.Put || c.value == "" {
-		return
-	}
-	switch c.outcome {
-	case linearizability.Unknown:
-		done := false
-		for _, v := range w.ledger.versions[c.key] {
-			done = done || v.value == c.value
-		}
-		if done {
-			w.mark(writeUnknownDone)
-		} else {
-			w.mark(writeUnknownNot)
-		}
-	case linearizability.Failed:
-		w.mark(writeFailedSure)
-	}
 }

@@ -120,6 +120,34 @@ func TestEachCheckNoticesWhatItIsFor(t *testing.T) {
 				}
 			})
 		}},
+		{"a client is told another version than it is shown", "witness", "unique-index", func(_ *testing.T, w *world) {
+			w.later(w.plan.Until, func() {
+				for _, c := range w.history.calls {
+					if c.kind == linearizability.Get && c.answer.here {
+						c.answer.etag++
+						return
+					}
+				}
+			})
+		}},
+		{"a client is told another term than others", "witness", "one-term", func(_ *testing.T, w *world) {
+			w.later(w.plan.Until, func() {
+				for _, c := range w.history.calls {
+					if c.outcome == linearizability.OK && c.kind == linearizability.Get {
+						c.answer.term += 1000
+						return
+					}
+				}
+			})
+		}},
+		{"a log lacks what was acknowledged", "witness", "log-complete", func(_ *testing.T, w *world) {
+			w.later(w.plan.Until, func() {
+				log := &w.members[1].told
+				for i := range log.entries {
+					log.entries[i].Type = raft.EntryNoop
+				}
+			})
+		}},
 		{"members answer answers", "storm", "answer answers", func(_ *testing.T, w *world) {
 			w.later(100*time.Millisecond, func() {
 				w.act(w.members[0], func() {

@@ -50,7 +50,8 @@ type answer struct {
 	err    error
 	toward raft.ID // not here, but there
 	index  raft.Index
-	here   bool // a read: the key exists
+	term   raft.Term // of the entry at index
+	here   bool      // a read: the key exists; a write: it existed before
 	value  string
 	etag   raft.Index
 	done   bool // a write: its condition held
@@ -240,7 +241,7 @@ func (w *world) request(m *member, x *call, back func(answer)) {
 			if m.role != raft.Leader {
 				w.mark(readAtFollower)
 			}
-			back(answer{index: at.Index, here: ok, value: string(item.Value), etag: item.ModIndex})
+			back(answer{index: at.Index, term: at.Term, here: ok, value: string(item.Value), etag: item.ModIndex})
 		})
 		w.rouse(m)
 		return
@@ -255,7 +256,7 @@ func (w *world) request(m *member, x *call, back func(answer)) {
 			return
 		}
 		result := a.Result.(kv.Result)
-		back(answer{index: result.Index, done: result.Done, repeat: result.Repeat, etag: result.Current})
+		back(answer{index: result.Index, term: result.Term, here: result.Existed, done: result.Done, repeat: result.Repeat, etag: result.Current})
 	}})
 	w.rouse(m)
 }
@@ -360,26 +361,3 @@ func (c *client) end(x *call, k *keyUse, outcome linearizability.Outcome) {
 
 // failedPause is the longest pause after a call that certainly failed.
 const failedPause = 50 * time.Millisecond
-
-// operation is the call in the words of a history.
-func (x *call) operation() linearizability.Operation {
-	op := linearizability.Operation{
-		ID: x.id, Process: x.process, Client: x.client.number, Node: "sim", Kind: x.kind, Key: x.key, Value: x.value, Expect: x.expect,
-		Call: x.began + 1, Return: x.ended + 1,
-	}
-	op.Outcome = x.outcome
-	switch {
-	case x.outcome == "" || x.outcome == linearizability.Unknown:
-		op.Outcome = linearizability.Unknown
-		if x.ended == 0 {
-			op.Return = 0
-		}
-	case x.outcome == linearizability.OK:
-		op.Index = uint64(x.answer.index)
-		if x.kind == linearizability.Get && x.answer.here {
-			op.Got = linearizability.Value(x.answer.value)
-		}
-		op.Swapped = x.kind == linearizability.CAS && x.answer.done
-	}
-	return op
-}

@@ -10,13 +10,16 @@
 //	plan.go      what a run does, as text that can be kept
 //	swarm.go     a plan from a seed
 //	world.go     the event loop
-//	member.go    one member: its disk, its driver, its lives
+//	member.go    one member: what it does at a tick, a message, the end of an fsync
+//	life.go      how it starts, recovers, ends and crashes
 //	disk.go      the disk that fails
 //	network.go   what becomes of a message
 //	client.go    who reads and writes
 //	operator.go  who adds and removes members
 //	fault.go     what goes wrong
+//	damage.go    what goes wrong with a disk
 //	check.go     what must never happen
+//	history.go   what clients and members say happened, and whether it can be true
 //	live.go      what must happen in the end
 //	mark.go      interesting things, each of which some run must have seen
 //	shrink.go    the shortest plan that fails for the same reason

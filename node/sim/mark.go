@@ -64,6 +64,7 @@ const (
 	stoppedOrderly
 	healedDeaf
 	healedBehindSnapshot
+	witnessPassed
 
 	markCount
 )
@@ -85,7 +86,7 @@ var markNames = [markCount]string{
 	writeUnknownNot: "unknown-write-was-not-done", writeFailedSure: "write-failed-for-certain", sessionRepeated: "session-answered-a-retry",
 	conditionFailed: "condition-failed", readAtFollower: "read-at-a-follower", readGivenUp: "read-given-up", overloaded: "overloaded",
 	memberPaused: "member-paused", clockJumped: "clock-jumped", stoppedOrderly: "stopped-in-order", healedDeaf: "healed-beside-a-deaf-member",
-	healedBehindSnapshot: "healed-by-a-snapshot",
+	healedBehindSnapshot: "healed-by-a-snapshot", witnessPassed: "claims-judged-by-the-witness",
 }
 
 func (m Mark) String() string { return markNames[m] }

@@ -27,6 +27,7 @@ var plants = []planted{
 	{"corruption-cut-as-torn", "node/internal/wal/scan.go", "	case proven > t.end:", "	case false && proven > t.end:", []string{"figure-3", "invariant", "ledger", "start", "liveness", "panic"}},
 	{"leader-counts-unsynced-self", "raft/commit.go", "return r.log.stable\n", "return r.log.last()\n", []string{"figure-3", "invariant", "ledger", "liveness"}},
 	{"retry-applied-twice", "node/internal/kv/sessions.go", "	case ok:\n", "	case ok && result.Index == 0:\n", []string{"ledger"}},
+	{"restored-with-the-old-term", "node/internal/kv/restore.go", "	s.state = restored\n", "	restored.at.Term = s.at.Term\n	s.state = restored\n", []string{"witness"}},
 	{"change-before-own-term", "raft/membership.go", "	case !r.committedOwnTerm():\n		// Two", "	case false:\n		// Two", []string{"figure-3", "invariant", "ledger", "liveness"}},
 	{"append-answers-for-ever", "raft/replication.go", "p.told < min(r.committed, p.next-1)", "p.told < r.committed", []string{"storm"}},
 	{"no-heartbeat-after-heal", "raft/replication.go", "	if p.snapshot != 0 {\n		if must {", "	if p.snapshot != 0 || p.next < r.committed {\n		if must && p.next == 0 {", []string{"liveness"}},

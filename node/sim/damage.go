@@ -1,0 +1,72 @@
+package sim
+
+import (
+	"strings"
+	"time"
+)
+
+// diskFault makes a disk slow, full or wrong.
+func (w *world) diskFault(f Fault, m *member) bool {
+	fs := m.fs
+	switch f.Kind {
+	case SlowSync:
+		m.slowSync = time.Duration(f.N) * time.Millisecond
+		w.later(f.For, func() { m.slowSync = 0 })
+	case StuckSync:
+		m.stuckTill = w.now + f.For
+	case Full:
+		fs.full = true
+		w.later(f.For, func() { fs.full = false })
+	case SyncFails:
+		fs.failing = true
+	case Flip:
+		if m.lost || !w.mayLose(m) {
+			return false
+		}
+		w.crash(m, false) // with a power cut, damage to the last batch would look like a torn write: a limit that wal names
+		m.lost = w.flip(m)
+		w.restartAfter(m, f.For)
+		return m.lost
+	}
+	return true
+}
+
+// flip changes one bit of a file, of those that hold something.
+func (w *world) flip(m *member) bool {
+	rng := w.chance.faults
+	var files []string
+	for _, dir := range []string{dataDir, dataDir + "/snapshots"} {
+		names, err := m.fs.List(dir)
+		if err != nil {
+			continue
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, ".wal") || strings.HasSuffix(name, ".snap") {
+				files = append(files, dir+"/"+name)
+			}
+		}
+	}
+	if len(files) == 0 {
+		return false
+	}
+	f, err := m.fs.Mem.OpenWrite(files[rng.IntN(len(files))])
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	size, err := f.Size()
+	if err != nil || size == 0 {
+		return false
+	}
+	for range 200 {
+		at := rng.Int64N(size)
+		var b [1]byte
+		if _, err := f.ReadAt(b[:], at); err != nil || b[0] == 0 {
+			continue
+		}
+		b[0] ^= 1 << rng.IntN(8)
+		_, err := f.WriteAt(b[:], at)
+		return err == nil && f.Sync() == nil
+	}
+	return false
+}

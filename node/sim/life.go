@@ -1,0 +1,175 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"raftlab/node/internal/driver"
+	"raftlab/node/internal/kv"
+	"raftlab/node/internal/snapshot"
+	"raftlab/node/internal/wal"
+	"raftlab/raft"
+)
+
+// start is what raftd does when it starts: it opens the log, or makes one, then the snapshots, and drives.
+func (w *world) start(m *member) {
+	if m.up || m.stopped {
+		return
+	}
+	m.life++
+	m.fs.dead, m.fs.refused, m.starting = false, false, true
+	m.up = true // so that a power cut during recovery finds a process to end
+	m.inbox, m.queue, m.writing, m.roused, m.outbox = driver.Inbox{}, driver.Queue{}, false, false, driver.Outbox{}
+	m.paused, m.owedWake, m.owedSync, m.owedCalls = false, false, false, nil
+	m.role, m.term, m.driver = raft.Follower, 0, nil
+	stored, clusterID, err := w.open(m)
+	if err == nil {
+		m.store, m.told = kv.New(), told{}
+		m.writer = driver.Writer{Log: driver.WAL{Log: m.log}}
+		m.driver, err = driver.New(w.driverConfig(m, stored, clusterID))
+	}
+	m.starting = false
+	if err != nil {
+		w.refusedToStart(m, err)
+		return
+	}
+	m.lost = false // it has read all its data: the bit that was flipped means nothing
+	w.tell("%v starts, life %d", m.id, m.life)
+	w.options.Picture.up(m.slot, w.now, true)
+	m.role, m.term = m.raft().Role(), m.raft().Term()
+	w.follow(m)
+	w.ticks(m)
+}
+
+func (w *world) open(m *member) (raft.Stored, raft.ClusterID, error) {
+	sizes := wal.Sizes{Segment: int64(w.plan.Segment), Chunk: int64(w.plan.Chunk)}
+	log, found, err := wal.OpenSized(m.fs, dataDir, sizes)
+	if errors.Is(err, wal.ErrNotExist) {
+		log, err = wal.CreateSized(m.fs, dataDir, wal.Identity{ID: m.id, Address: m.address, Salt: mix(w.plan.Seed, uint64(m.id))}, sizes)
+		if err == nil {
+			found = wal.Recovered{Identity: log.Identity()}
+		}
+		if err == nil && m.founders != nil {
+			found, err = driver.Bootstrap(log, cluster, m.founders...)
+			m.founders = nil
+		}
+	}
+	if err != nil {
+		return raft.Stored{}, 0, err
+	}
+	if found.Identity.ID != m.id {
+		return raft.Stored{}, 0, fmt.Errorf("the log is of member %v", found.Identity.ID)
+	}
+	if found.Torn > 0 {
+		w.mark(tornCut)
+		w.tell("%v cuts %d torn bytes off its log", m.id, found.Torn)
+	}
+	m.log = log
+	if m.snaps, err = snapshot.Open(m.fs, dataDir+"/"+wal.SnapshotDir); err != nil {
+		return raft.Stored{}, 0, err
+	}
+	stored, again, err := driver.Recover(log, found, m.snaps)
+	if again {
+		w.mark(mended)
+	}
+	return stored, found.Identity.Cluster, err
+}
+
+func (w *world) driverConfig(m *member, stored raft.Stored, id raft.ClusterID) driver.Config {
+	p := &w.plan
+	return driver.Config{
+		Raft: raft.Config{
+			ID: m.id, Cluster: id, Seed: mix(p.Seed, uint64(m.id), uint64(m.life), 9),
+			HeartbeatTicks: p.Heartbeat, ElectionTicks: p.Election, MaxAppendBytes: p.AppendBytes, MaxInflightAppends: p.Inflight,
+			MaxInflightBytes: p.InflightBytes, MaxUncommittedBytes: p.Uncommitted, TailEntries: max(p.Tail, 1),
+			Trace: w.heard, TraceDetail: w.story.on(),
+		},
+		Stored: stored, Address: m.address, TickEvery: p.Tick, Machine: machine{m.store, w, m}, Disk: &m.queue,
+		Transport: &transport{w, m}, Snapshots: &courier{w, m}, SnapshotEntries: p.Snapshot,
+	}
+}
+
+// refusedToStart: only a disk that we have damaged, or on which we failed a call, is a reason.
+func (w *world) refusedToStart(m *member, err error) {
+	w.tell("%v does not start: %v", m.id, err)
+	m.up = false
+	damaged := errors.Is(err, wal.ErrCorrupt) || errors.Is(err, snapshot.ErrDamaged) || errors.Is(err, kv.ErrDamagedSnapshot)
+	switch {
+	case m.lost && damaged:
+		w.mark(corruptionRefused)
+		w.replace(m)
+	case m.fs.refused:
+		m.fs.Kill()
+		w.restartAfter(m, 300*time.Millisecond)
+	default:
+		w.fail("start", "%v refuses to start on a disk that nobody damaged: %v", m.id, err)
+	}
+}
+
+// ended: the member says that it cannot go on. It is right where we failed a call or damaged its data.
+func (w *world) ended(m *member, err error) {
+	w.tell("%v ends: %v", m.id, err)
+	damaged := errors.Is(err, snapshot.ErrDamaged) || errors.Is(err, kv.ErrDamagedSnapshot)
+	switch {
+	case m.fs.refused:
+		if errors.Is(err, errIO) {
+			w.mark(syncFailed)
+		}
+		w.crash(m, true) // what a failed fsync left in memory is lost
+		w.restartAfter(m, 300*time.Millisecond)
+	case m.lost && damaged:
+		w.crash(m, false)
+		w.replace(m)
+	default:
+		w.fail("end", "%v ends by itself: %v", m.id, err)
+	}
+}
+
+// crash ends a process: by a power cut, which takes what was not synced, or alone.
+func (w *world) crash(m *member, cut bool) {
+	if !m.up {
+		return
+	}
+	if m.driver != nil {
+		w.follow(m)
+	}
+	w.watch.Down(m.id)
+	if cut && m.writing && !m.fs.dead && !m.starting {
+		w.mark(crashedInSave)
+		w.cutShort(m)
+	}
+	m.up, m.writing, m.starting = false, false, false
+	m.fs.cutAt, m.fs.failing, m.cutSend, m.cutInstall = 0, false, 0, false
+	m.driver, m.log, m.snaps, m.store = nil, nil, nil, nil
+	m.inbox, m.queue, m.spare = driver.Inbox{}, driver.Queue{}, nil
+	if cut {
+		m.fs.Crash(w.chance.disk)
+	} else {
+		m.fs.Kill()
+	}
+	w.tell("%v is down", m.id)
+	w.options.Picture.up(m.slot, w.now, false)
+}
+
+// cutShort lets the write that was under way go as far as it got: to any of its calls.
+func (w *world) cutShort(m *member) {
+	m.fs.cutAt = m.fs.calls + 1 + w.chance.disk.Uint64N(5)
+	defer func() {
+		if p := recover(); p != nil {
+			if _, cut := p.(powerCut); !cut {
+				panic(p)
+			}
+		}
+	}()
+	_ = m.writer.Sync()
+}
+
+func (w *world) restartAfter(m *member, d time.Duration) {
+	life := m.life
+	w.later(max(d, time.Millisecond), func() {
+		if m.life == life && !m.up {
+			w.act(m, func() { w.start(m) })
+		}
+	})
+}
