@@ -19,6 +19,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"raftlab/harness/scratch"
 )
 
 //go:embed *.patch
@@ -125,12 +127,12 @@ func (m Mutant) Build(ctx context.Context, root, out string) error {
 }
 
 func (m Mutant) build(ctx context.Context, root, out, pkg string) error {
-	copies, err := os.MkdirTemp("", "raftlab-mutant-")
+	copies, err := scratch.Make()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(copies)
-	overlay, err := m.Overlay(root, copies)
+	defer copies.Close()
+	overlay, err := m.Overlay(root, copies.Path())
 	if err != nil {
 		return err
 	}

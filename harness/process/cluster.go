@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"raftlab/harness"
+	"raftlab/harness/scratch"
 )
 
 // Options say how many members to run and where their files go.
@@ -49,7 +50,7 @@ type Cluster struct {
 	closed  bool
 
 	diskAgent []string
-	sockets   *sockets // of the disks, if there are any
+	sockets   *scratch.Dir // of the disks, if there are any
 }
 
 // member is one place and the process that runs there now.
@@ -90,7 +91,7 @@ func Start(ctx context.Context, system harness.System, o Options) (*Cluster, err
 	}
 	c := &Cluster{system: system, dir: dir, members: map[string]*member{}, parent: newParent(), relay: newRelay(), diskAgent: o.DiskAgent}
 	if len(o.DiskAgent) > 0 {
-		if c.sockets, err = newSockets(); err != nil {
+		if c.sockets, err = scratch.Make(); err != nil {
 			return nil, err
 		}
 	}
@@ -322,7 +323,7 @@ func (c *Cluster) Close(context.Context) error {
 		errs = append(errs, p.wait(context.Background()))
 	}
 	c.relay.close()
-	errs = append(errs, c.sockets.close())
+	errs = append(errs, c.sockets.Close())
 	c.parent.close()
 	return errors.Join(errs...)
 }

@@ -32,7 +32,7 @@ func (c *Cluster) onDisk(m *member) (harness.Spec, error) {
 }
 
 // socket is in a directory with a short name: the path of a socket has at most 107 bytes.
-func (c *Cluster) socket(node string) string { return filepath.Join(c.sockets.dir, node) }
+func (c *Cluster) socket(node string) string { return filepath.Join(c.sockets.Path(), node) }
 
 // Disks says whether the members were started on disks that can be broken.
 func (c *Cluster) Disks() error {

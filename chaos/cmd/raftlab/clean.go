@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"raftlab/chaos"
-	"raftlab/harness/process"
 )
 
 const sweepTimeout = 60 * time.Second
@@ -22,8 +19,9 @@ func cleanCommand(stdout io.Writer) *cobra.Command {
 		Use:   "clean",
 		Short: "Remove containers, networks, volumes and images of runs that were cut short, and list their open faults",
 		Long: `Removes every container, network, volume and image that carries the label of a run, its fault rules with them:
-they live in the network namespace of the container. Members that ran as processes ended with the raftlab that
-started them; the control sockets of their disks, which did not, are removed. Do not clean while a run is going on.
+they live in the network namespace of the container; and the temporary directories of every raftlab that was killed.
+Members that ran as processes ended with the raftlab that started them. Do not clean while a run in containers is
+going on. The next run sweeps too, and only what is of a raftlab that is gone.
 
 Where Docker does not answer, faults of runs in containers stay open, and the exit code is 3.`,
 		Args: cobra.NoArgs,
@@ -34,7 +32,7 @@ Where Docker does not answer, faults of runs in containers stay open, and the ex
 }
 
 func clean(stdout io.Writer, out string) error {
-	journals, err := filepath.Glob(filepath.Join(out, "2*", "faults.jsonl"))
+	journals, err := filepath.Glob(filepath.Join(out, "2*", journalName))
 	if err != nil {
 		return usage("--out %q: %w", out, err)
 	}
@@ -43,15 +41,11 @@ func clean(stdout io.Writer, out string) error {
 	if err := healByHand(ctx, stdout, out); err != nil {
 		return err
 	}
-	sockets, err := process.Sweep()
-	for _, dir := range sockets {
-		fmt.Fprintf(stdout, "removed the sockets of disks %s\n", dir)
-	}
-	if err != nil {
-		return environment("%w", err)
-	}
 	looked, err := sweepDocker(ctx, stdout)
 	if err != nil {
+		return err
+	}
+	if err := sweepGone(ctx, stdout); err != nil {
 		return err
 	}
 	still := 0 // open: faults in containers that nobody has looked at
@@ -69,8 +63,7 @@ func clean(stdout io.Writer, out string) error {
 			} else {
 				gone = append(gone, e)
 			}
-			fmt.Fprintf(stdout, "%s: fault #%d %s on %s (%s) was never healed; %s\n",
-				filepath.Dir(path), e.Fault, e.What, strings.Join(e.Nodes, " "), e.World, what)
+			sayUnhealed(stdout, path, e, what)
 		}
 		if len(gone) == 0 {
 			continue

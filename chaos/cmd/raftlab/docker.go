@@ -12,17 +12,18 @@ import (
 	"raftlab/chaos/mutants"
 	"raftlab/harness"
 	"raftlab/harness/docker"
+	"raftlab/harness/scratch"
 	"raftlab/harness/systems/raftkv"
 )
 
-func (o *options) inContainers(ctx context.Context, scratch string) (member, error) {
-	base, err := o.findImage(ctx, scratch)
+func (o *options) inContainers(ctx context.Context, lab *scratch.Dir) (member, error) {
+	base, err := o.findImage(ctx, lab.Path())
 	if err != nil {
 		return member{}, err
 	}
 	var discard func() error
 	if o.planted != nil {
-		if o.image, err = o.mutantImage(ctx, base, scratch); err != nil {
+		if o.image, err = o.mutantImage(ctx, base, lab); err != nil {
 			return member{}, err
 		}
 		discard = func() error {
@@ -64,7 +65,7 @@ func (o *options) agentImage() string {
 }
 
 // mutantImage puts the mutant's raftd over the one in the image: everything else stays what it is.
-func (o *options) mutantImage(ctx context.Context, base docker.Image, scratch string) (string, error) {
+func (o *options) mutantImage(ctx context.Context, base docker.Image, lab *scratch.Dir) (string, error) {
 	if len(base.EntryPoint) == 0 {
 		return "", environment("image %s has no entry point, so it is not known where its raftd is; run `make image`", o.image)
 	}
@@ -72,7 +73,7 @@ func (o *options) mutantImage(ctx context.Context, base docker.Image, scratch st
 	if err != nil {
 		return "", environment("--mutant %s: %w", o.mutant, err)
 	}
-	built := filepath.Join(scratch, "raftd")
+	built := filepath.Join(lab.Path(), "raftd")
 	if err := o.planted.Build(ctx, root, built); err != nil {
 		return "", environment("%w", err)
 	}
@@ -81,7 +82,10 @@ func (o *options) mutantImage(ctx context.Context, base docker.Image, scratch st
 		return "", environment("%w", err)
 	}
 	// A name of its own: a run must not take the image away from another that goes on beside it.
-	tag := fmt.Sprintf("raftlab/node:mutant-%s-%s", o.mutant, filepath.Base(scratch))
+	tag := fmt.Sprintf("raftlab/node:mutant-%s-%s", o.mutant, filepath.Base(lab.Path()))
+	if err := lab.Note(scratch.Elsewhere{Docker: tag}); err != nil {
+		return "", environment("%w", err)
+	}
 	if err := docker.ReplaceFile(ctx, o.image, tag, base.EntryPoint[0], program); err != nil {
 		return "", environment("%w", err)
 	}

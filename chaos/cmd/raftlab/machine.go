@@ -103,7 +103,7 @@ func leftovers(ctx context.Context, out string) finding {
 	if len(left) > 0 {
 		found = append(found, fmt.Sprintf("%s of runs, the first: %s", chaos.Counted(len(left), "thing"), left[0]))
 	}
-	journals, _ := filepath.Glob(filepath.Join(out, "2*", "faults.jsonl"))
+	journals, _ := filepath.Glob(filepath.Join(out, "2*", journalName))
 	open := 0
 	for _, path := range journals {
 		if entries, err := chaos.Unfinished(path); err == nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"raftlab/chaos"
+	"raftlab/harness/scratch"
 )
 
 // former is what a run directory says of how to do the same again.
@@ -217,11 +218,11 @@ the same check, and writes the smaller schedule to RUN/shrunk.txt.`,
 }
 
 func shrink(ctx context.Context, stdout io.Writer, f former, s chaos.Shrinker, out string) error {
-	scratch, err := os.MkdirTemp("", "raftlab-shrink-")
+	lab, err := scratch.Make()
 	if err != nil {
 		return environment("%w", err)
 	}
-	defer os.RemoveAll(scratch)
+	defer lab.Close()
 	n := 0
 	s.Say = func(line string) { fmt.Fprintf(stdout, "%4d  %s\n", n, line) }
 	s.Try = func(_ context.Context, c chaos.Candidate) (bool, error) {
@@ -229,7 +230,7 @@ func shrink(ctx context.Context, stdout io.Writer, f former, s chaos.Shrinker, o
 			return false, exit{code: chaos.ExitInterrupted}
 		}
 		n++
-		path := filepath.Join(scratch, "candidate.txt")
+		path := filepath.Join(lab.Path(), "candidate.txt")
 		if err := os.WriteFile(path, []byte(c.Schedule.String()), 0o600); err != nil {
 			return false, environment("%w", err)
 		}

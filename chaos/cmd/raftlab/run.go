@@ -198,6 +198,9 @@ func (o *options) run(stdout io.Writer) error {
 		return environment("%w", err)
 	}
 	o.dir = dir.Dir()
+	if err := member.note(dir, o.backend); err != nil {
+		return environment("%w", err)
+	}
 	fmt.Fprintf(stdout, "run   %s  seed=%d  %s  %s  %s  %s%s  → %s\n", o.scenario, o.schedule.Seed,
 		chaos.Counted(o.nodes, "node"), chaos.Counted(o.clients, "client"), chaos.Counted(o.keys, "key"), o.backend, o.tells(), dir.Dir())
 	o.sayCannot(stdout, "      ")

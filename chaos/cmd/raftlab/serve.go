@@ -17,6 +17,7 @@ import (
 
 	"raftlab/chaos/serve"
 	"raftlab/harness/process"
+	"raftlab/harness/scratch"
 	"raftlab/harness/systems/raftkv"
 )
 
@@ -93,17 +94,17 @@ func startLab(ctx context.Context, binary string, nodes int) (*serve.Lab, func()
 	if _, err := os.Stat(binary); err != nil {
 		return nil, nil, environment("no raftd at %s: make build, or give --binary", binary)
 	}
-	dir, err := os.MkdirTemp("", "raftlab-live-")
+	dir, err := scratch.Make()
 	if err != nil {
 		return nil, nil, environment("%w", err)
 	}
 	system := raftkv.New(raftkv.Options{Binary: binary})
 	starting, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	cluster, err := process.Start(starting, system, process.Options{Nodes: nodes, Dir: dir})
+	cluster, err := process.Start(starting, system, process.Options{Nodes: nodes, Dir: dir.Path()})
 	if err != nil {
 		system.Close()
-		return nil, nil, errors.Join(environment("%w", err), os.RemoveAll(dir))
+		return nil, nil, errors.Join(environment("%w", err), dir.Close())
 	}
 	lab := serve.NewLab(cluster, system)
 	return lab, func() {
@@ -113,6 +114,6 @@ func startLab(ctx context.Context, binary string, nodes int) (*serve.Lab, func()
 		lab.Close()
 		_ = cluster.Close(ending)
 		system.Close()
-		os.RemoveAll(dir)
+		dir.Close()
 	}, nil
 }

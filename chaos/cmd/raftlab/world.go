@@ -5,16 +5,20 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"raftlab/harness"
 	"raftlab/harness/docker"
 	"raftlab/harness/process"
+	"raftlab/harness/scratch"
 )
 
 const (
 	startTimeout   = 60 * time.Second
 	collectTimeout = 30 * time.Second // of the logs of a cluster that did not start
+
+	journalName = "faults.jsonl" // in a run directory
 )
 
 // member says what will run and where, once it is known that it can.
@@ -22,6 +26,20 @@ type member struct {
 	system  tested
 	start   func(_ context.Context, _ *harness.Run, failed func(harness.Cluster)) (world, error)
 	discard func() error // what was made for this run only; nil if nothing was
+	lab     *scratch.Dir
+}
+
+// note says what the run is about to have outside this process, so that whoever looks for what a killed lab has left finds it.
+func (m member) note(dir *harness.Run, backend string) error {
+	journal, err := filepath.Abs(dir.Path(journalName))
+	if err != nil {
+		return err
+	}
+	e := scratch.Elsewhere{Journal: journal}
+	if backend == "docker" {
+		e.Docker = dir.ID()
+	}
+	return m.lab.Note(e)
 }
 
 // world is a running cluster and who can say what is left of it.
@@ -41,16 +59,20 @@ func (o *options) choose(ctx context.Context, stdout io.Writer) (member, func(),
 			o.backend = "process"
 		}
 	}
-	scratch, err := os.MkdirTemp("", "raftlab-")
+	if err := sweepGone(ctx, stdout); err != nil {
+		fmt.Fprintf(stdout, "not swept: %s\n", oneLine(err))
+	}
+	lab, err := scratch.Make()
 	if err != nil {
 		return member{}, nil, environment("%w", err)
 	}
 	m := member{}
 	if o.backend == "docker" {
-		m, err = o.inContainers(ctx, scratch)
+		m, err = o.inContainers(ctx, lab)
 	} else {
-		m, err = o.asProcesses(ctx, scratch)
+		m, err = o.asProcesses(ctx, lab.Path())
 	}
+	m.lab = lab
 	cleanup := func() {
 		if m.system != nil {
 			m.system.Close()
@@ -60,7 +82,9 @@ func (o *options) choose(ctx context.Context, stdout io.Writer) (member, func(),
 				fmt.Fprintf(stdout, "left behind: %s\n", oneLine(err))
 			}
 		}
-		os.RemoveAll(scratch)
+		if err := lab.Close(); err != nil {
+			fmt.Fprintf(stdout, "left behind: %s\n", oneLine(err))
+		}
 	}
 	if err != nil {
 		cleanup()
