@@ -12,8 +12,8 @@ import (
 
 // confessed matches the lines in which a program says that it has found a bug in itself: the last words of the Go
 // runtime, what net/http says of a handler that it recovered, a panic as an attribute of slog's text and JSON forms,
-// what a member calls a bug itself, and the race detector.
-var confessed = regexp.MustCompile(`(?m)^.*(panic: |panic serving |fatal error: |"panic":|\bpanic=|bug in a handler|WARNING: DATA RACE|goroutine \d+ \[running\]).*$`)
+// what a member calls a bug itself or, where all members are ours, of another, and the race detector.
+var confessed = regexp.MustCompile(`(?m)^.*(panic: |panic serving |fatal error: |"panic":|\bpanic=|bug in a handler|no correct member sends|WARNING: DATA RACE|goroutine \d+ \[running\]).*$`)
 
 // confessionMax bounds what is quoted of a line: slog writes a whole stack into one.
 const confessionMax = 300

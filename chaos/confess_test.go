@@ -19,6 +19,7 @@ func TestARecoveredPanicIsFoundInEveryFormOfTheLog(t *testing.T) {
 		asJSON.String(), asText.String(),
 		`{"level":"ERROR","msg":"bug in a handler","request_id":"17"}`,
 		`time=2026-11-23T18:00:00Z level=ERROR msg="bug in a handler"`,
+		`level=ERROR msg="dropped a message that no correct member sends: a stranger" message="raft: n1@3 leader"`,
 		"2026/11/23 18:00:00 http: panic serving 127.0.0.1:4711: runtime error: index out of range",
 		"panic: raft: commit 18 beyond log 17", "fatal error: all goroutines are asleep - deadlock!",
 		"WARNING: DATA RACE", "goroutine 17 [running]:",

@@ -28,6 +28,11 @@ type Config struct {
 	// commit and read to the elections and changes of role.
 	Trace       func(sentence string)
 	TraceDetail bool
+
+	// Violation is told of a message that no correct member sends: the sender is not one of ours, its memory is damaged,
+	// or we have a bug. The message is dropped, as a network may drop any, so it can do no harm. Nil means to panic: in
+	// tests, in the simulator and in the explorer all members are ours.
+	Violation func(sentence string)
 }
 
 func orDefault(n *int, value int) {

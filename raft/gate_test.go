@@ -24,6 +24,7 @@ func TestEveryMessagePassesTheGate(t *testing.T) {
 			"from nobody":         func(m *raft.Message) { m.From = 0 },
 			"from itself":         func(m *raft.Message) { m.From = 1 },
 			"an endless term":     func(m *raft.Message) { m.Term = 1 << 63 },
+			"a leap of terms":     func(m *raft.Message) { m.Term = 1 << 62 },
 			"unknown type":        func(m *raft.Message) { m.Type = 200 },
 		} {
 			w := newWorld()

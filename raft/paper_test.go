@@ -71,7 +71,11 @@ func TestRequestOfAnOldTermIsRefusedWithOurs(t *testing.T) {
 		w := newWorld()
 		w.add(1, raft.HardState{Term: 5, Vote: 3}, founded(3))
 		r := w.members[1].raft
-		if err := r.Step(from(2, 4, kind)); err != nil {
+		m := from(2, 4, kind)
+		if kind == raft.MsgSnapshot {
+			m.Index, m.Entries = 1, founded(3)
+		}
+		if err := r.Step(m); err != nil {
 			t.Fatalf("%v: %v", kind, err)
 		}
 		ready := r.Ready()

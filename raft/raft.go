@@ -169,15 +169,19 @@ func (in Applied) step(r *Raft) error {
 	return nil
 }
 
-// termMax is far above any term that elections can reach. Above it terms could wrap round, and one forged message
-// would end all elections for ever.
-const termMax Term = 1 << 62
+// termMax is far above any term that elections can reach. Above it terms could wrap round. Nor does an honest term lie
+// termLeapMax above ours: that is some decades of elections. A member that leapt to termMax could never campaign again,
+// so without the second bound one forged message would end all elections for ever.
+const (
+	termMax     Term = 1 << 62
+	termLeapMax Term = 1 << 32
+)
 
 // gate is passed by every message before any handler sees it: one handler that forgot one of these checks
 // is a whole family of bugs.
 func (r *Raft) gate(m *Message) error {
 	switch {
-	case !m.Type.Valid(), m.From == 0, m.From == r.config.ID, m.Term > termMax:
+	case !m.Type.Valid(), m.From == 0, m.From == r.config.ID, m.Term > termMax, m.Term > r.hard.Term+termLeapMax:
 		return ErrDropped
 	case m.To != r.config.ID:
 		// Meant for the member that had this address, or this disk, before: another incarnation.
@@ -203,12 +207,18 @@ func (m Message) step(r *Raft) error {
 		r.detailf("drop %s from %v", m.Type, m.From)
 		return err
 	}
+	if why := m.wrong(); why != "" {
+		return r.refuse(&m, why)
+	}
 	if m.Term > r.hard.Term && !r.raiseTerm(&m) {
 		return ErrDropped
 	}
 	if m.Term < r.hard.Term {
 		r.refuseOldTerm(&m)
 		return nil
+	}
+	if why := r.contradicts(&m); why != "" {
+		return r.refuse(&m, why)
 	}
 	switch m.Type {
 	case MsgPreVote:

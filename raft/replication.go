@@ -199,9 +199,6 @@ func (r *Raft) acceptLeader(m *Message) {
 	if r.config.Cluster == 0 {
 		r.config.Cluster = m.Cluster
 	}
-	if r.role == Leader || r.leader != 0 && r.leader != m.From {
-		panic(fmt.Sprintf("raft: election safety: %v@%d is led by %v and hears %v lead", r.config.ID, r.hard.Term, r.leader, m.From))
-	}
 	if r.role != Follower || r.leader == 0 {
 		r.becomeFollower(r.hard.Term, m.From)
 	}
@@ -260,9 +257,6 @@ func (r *Raft) handleAppendReply(m *Message) {
 	if m.Reject {
 		r.backOff(p, m)
 		return
-	}
-	if m.Index > r.log.last() {
-		panic(fmt.Sprintf("raft: %v@%d: %v acknowledges entry %d, the last is %d", r.config.ID, r.hard.Term, m.From, m.Index, r.log.last()))
 	}
 	p.acknowledged(m.Index)
 	if p.snapshot != 0 && m.Index < p.snapshot && p.match < r.log.base {

@@ -98,13 +98,9 @@ func (in SnapshotFailed) step(r *Raft) error {
 
 // handleSnapshot is the receiver of InstallSnapshot (Figure 13), called when all of the state is on disk.
 func (r *Raft) handleSnapshot(m *Message) {
-	if len(m.Entries) != 1 {
-		return
-	}
 	s := Snapshot{Index: m.Index, Term: m.LogTerm, ConfigurationIndex: m.Entries[0].Index}
 	if err := s.Configuration.UnmarshalBinary(m.Entries[0].Data); err != nil {
-		r.tracef("refuse a snapshot from %v: %v", m.From, err)
-		return
+		panic(fmt.Sprintf("raft: %v@%d: snapshot from %v: %v", r.config.ID, r.hard.Term, m.From, err)) // wrong has read it
 	}
 	r.acceptLeader(m)
 	switch {

@@ -1,6 +1,7 @@
 package raft_test
 
 import (
+	"errors"
 	"testing"
 
 	"raftlab/raft"
@@ -32,15 +33,16 @@ func TestEntriesAfterAMatchingSnapshotStay(t *testing.T) {
 	}
 }
 
-// TestSnapshotsThatCannotBe: a damaged configuration is refused without an effect; so is a start from a snapshot that
-// does not meet the log.
+// TestSnapshotsThatCannotBe: a damaged configuration, or one in which nobody votes, is refused without an effect; so is a
+// start from a snapshot that does not meet the log.
 func TestSnapshotsThatCannotBe(t *testing.T) {
-	w := newWorld()
-	w.add(3, raft.HardState{Term: 2}, founded(3))
-	r := w.members[3].raft
-	for _, entries := range [][]raft.Entry{nil, {{Data: []byte{1, 0, 1}}}, make([]raft.Entry, 2)} {
+	r, err := raft.New(raft.Config{ID: 3, Cluster: testCluster, Seed: 1, Violation: func(string) {}}, raft.Stored{HardState: raft.HardState{Term: 2}, Entries: founded(3)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entries := range [][]raft.Entry{nil, {{Data: []byte{1, 0, 1}}}, {{Data: []byte{1, 0, 0}}}, make([]raft.Entry, 2)} {
 		m := raft.Message{Type: raft.MsgSnapshot, Cluster: testCluster, From: 1, To: 3, Term: 2, Index: 9, LogTerm: 2, Entries: entries}
-		if err := r.Step(m); err != nil {
+		if err := r.Step(m); !errors.Is(err, raft.ErrDropped) {
 			t.Fatal(err)
 		}
 		if r.LastIndex() != 1 || r.Committed() != 0 {

@@ -35,7 +35,7 @@ var (
 	describeConnects  = prometheus.NewDesc("raft_peer_connects_total", "Streams opened to the peer.", []string{"peer", "address"}, nil)
 	describeInFlight  = prometheus.NewDesc("raft_peer_queued_messages", "Messages for the peer that are not yet written.", []string{"peer", "address"}, nil)
 	describeReceived  = prometheus.NewDesc("raft_messages_received_total", "Messages received from all peers.", nil, nil)
-	describeRejected  = prometheus.NewDesc("raft_messages_rejected_total", "Messages dropped because they named another sender, addressee or cluster than their stream.", nil, nil)
+	describeRejected  = prometheus.NewDesc("raft_messages_rejected_total", "Messages dropped because they named another sender, addressee or cluster than their stream, or were of a type that does not travel on one.", nil, nil)
 	describeRefused   = prometheus.NewDesc("raft_streams_refused_total", "Streams of peers that were refused: another cluster, another member, or no certificate.", nil, nil)
 )
 

@@ -82,6 +82,7 @@ func Start(config Config, storage Storage, logger *slog.Logger) (*Node, error) {
 			trace(sentence)
 		}
 	}
+	config.Raft.Violation = (&violations{logger: logger}).tell
 	d, err := New(config)
 	if err != nil {
 		return nil, err

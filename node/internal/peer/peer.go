@@ -190,7 +190,7 @@ type Stats struct {
 	Peers       []PeerStats // sorted by ID
 	Received    uint64      // messages delivered
 	Unaddressed uint64      // dropped: nobody with that id is known
-	Rejected    uint64      // dropped: came with another sender, addressee or cluster than their stream
+	Rejected    uint64      // dropped: came with another sender, addressee or cluster than their stream, or are no messages of a stream
 	Refused     uint64      // streams that were answered with a refusal
 }
 

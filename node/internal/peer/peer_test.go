@@ -229,7 +229,8 @@ func TestAMessageThatIsNotItsStreamsIsDropped(t *testing.T) {
 	var frames []byte
 	for _, m := range []raft.Message{
 		{Type: raft.MsgVote, Cluster: ours, From: 5, To: 2}, {Type: raft.MsgVote, Cluster: ours, From: 1, To: 5},
-		{Type: raft.MsgVote, Cluster: 5, From: 1, To: 2}, {Type: raft.MsgVote, Cluster: ours, From: 1, To: 2, Term: 42},
+		{Type: raft.MsgVote, Cluster: 5, From: 1, To: 2}, {Type: raft.MsgSnapshot, Cluster: ours, From: 1, To: 2, Term: 41},
+		{Type: raft.MsgVote, Cluster: ours, From: 1, To: 2, Term: 42},
 	} {
 		var err error
 		if frames, err = wire.AppendFrame(frames, &m); err != nil {
@@ -239,7 +240,7 @@ func TestAMessageThatIsNotItsStreamsIsDropped(t *testing.T) {
 	if _, err := conn.Write(frames); err != nil {
 		t.Fatal(err)
 	}
-	if m := <-n.got; m.Term != 42 || n.Stats().Rejected != 3 {
+	if m := <-n.got; m.Term != 42 || n.Stats().Rejected != 4 {
 		t.Fatal(m, n.Stats())
 	}
 	// A damaged frame ends the stream: nothing behind it can be trusted to be a frame.

@@ -192,7 +192,8 @@ func (t *Transport) serve(in *inbound, buffered *bufio.Reader) error {
 			_ = in.conn.Close()
 			return fmt.Errorf("peer: stream of cluster %v, but this member has joined cluster %v", in.cluster, own)
 		}
-		if m.From != in.from || m.To != t.cfg.Self || m.Cluster != in.cluster {
+		// A snapshot's message comes with its state, or there would be nothing to install: see ServeSnapshot.
+		if m.From != in.from || m.To != t.cfg.Self || m.Cluster != in.cluster || m.Type == raft.MsgSnapshot {
 			t.rejected.Add(1)
 			continue
 		}
