@@ -96,6 +96,29 @@ func (in SnapshotFailed) step(r *Raft) error {
 	return nil
 }
 
+// Wants says why a snapshot that is offered is of no use here, or nil. Ask it before anything of the state is kept: what
+// is on the disk counts at the next start, whether Raft took its message or not.
+func (r *Raft) Wants(m Message) error {
+	why := m.wrong()
+	switch err := r.gate(&m); {
+	case err != nil:
+		why = "it is not for this member"
+	case why != "":
+	case m.Type != MsgSnapshot:
+		why = "it is no snapshot"
+	case m.Term < r.hard.Term:
+		why = fmt.Sprintf("it is of term %d, and this is term %d", m.Term, r.hard.Term)
+	case m.Index <= r.committed:
+		why = fmt.Sprintf("%d entries are committed here", r.committed)
+	case m.Term == r.hard.Term:
+		why = r.contradicts(&m)
+	}
+	if why == "" {
+		return nil
+	}
+	return fmt.Errorf("raft: a snapshot of entries up to %d from %v is of no use: %s", m.Index, m.From, why)
+}
+
 // handleSnapshot is the receiver of InstallSnapshot (Figure 13), called when all of the state is on disk.
 func (r *Raft) handleSnapshot(m *Message) {
 	s := Snapshot{Index: m.Index, Term: m.LogTerm, ConfigurationIndex: m.Entries[0].Index}

@@ -115,7 +115,10 @@ func (w *world) snapshotArrives(from, to *member, message raft.Message, body []b
 		return
 	}
 	w.acting = to
-	err := driver.ReceiveSnapshot(to.snaps, message, to.raft().Committed(), bytes.NewReader(body))
+	err := to.raft().Wants(message)
+	if err == nil {
+		err = driver.ReceiveSnapshot(to.snaps, message, to.store, bytes.NewReader(body))
+	}
 	if err != nil {
 		w.mark(snapshotLate)
 		w.tell("%v does not take the snapshot of entries up to %d: %v", to.id, message.Index, err)

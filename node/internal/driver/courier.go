@@ -2,7 +2,6 @@ package driver
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -36,17 +35,15 @@ func Described(m raft.Message) (raft.Snapshot, error) {
 	return s, s.Configuration.UnmarshalBinary(m.Entries[0].Data)
 }
 
-// ReceiveSnapshot stores what a leader sends to a member that has committed so much. After a nil error it is durable,
-// and the message may be delivered.
-func ReceiveSnapshot(to *snapshot.Store, m raft.Message, committed raft.Index, body io.Reader) error {
+// ReceiveSnapshot stores what a leader sends, if the machine could take it. After a nil error it is durable, and the
+// message may be delivered. Ask Raft before whether it wants it.
+func ReceiveSnapshot(to *snapshot.Store, m raft.Message, machine StateMachine, body io.Reader) error {
 	s, err := Described(m)
 	if err != nil {
 		return err
 	}
-	if s.Index <= committed {
-		return fmt.Errorf("driver: a snapshot of entries up to %d is of no use: %d are committed here", s.Index, committed)
-	}
-	if err := to.Receive(body, s); err != nil && !errors.Is(err, snapshot.ErrOlder) {
+	check := func(state io.Reader) error { return machine.Check(state, s.Index) }
+	if err := to.Receive(body, s, check); err != nil && !errors.Is(err, snapshot.ErrOlder) {
 		return err // an older one than ours is no failure: Raft answers that we have more
 	}
 	return nil

@@ -71,6 +71,17 @@ func (m *machine) Restore(r io.Reader) error {
 	return nil
 }
 
+func (m *machine) Check(state io.Reader, index raft.Index) error {
+	var scratch machine
+	if err := scratch.Restore(state); err != nil {
+		return err
+	}
+	if scratch.applied != index {
+		return fmt.Errorf("a state of entry %d", scratch.applied)
+	}
+	return nil
+}
+
 type frozen struct {
 	Applied raft.Index
 	Values  []string

@@ -152,13 +152,21 @@ func (n *Node) ReceiveSnapshot(ctx context.Context, m raft.Message, body io.Read
 	if n.keeper == nil {
 		return ErrNoSnapshots
 	}
-	if err := ReceiveSnapshot(n.keeper.store, m, n.Status().Commit, body); err != nil {
+	if err := n.withDriver(ctx, func(d *Driver) error { return d.raft.Wants(m) }); err != nil {
+		return err
+	}
+	if err := ReceiveSnapshot(n.keeper.store, m, n.machine, body); err != nil {
 		return err
 	}
 	n.keeper.noteSize(raft.Snapshot{Index: m.Index, Term: m.LogTerm})
-	answer := newAnswer[raft.Index]()
-	deliver := func(d *Driver) { answer.give(m.Index, d.DeliverSnapshot(m)) }
-	if err := n.post(deliver, func() { answer.give(0, ErrStopped) }); err != nil {
+	return n.withDriver(ctx, func(d *Driver) error { return d.DeliverSnapshot(m) })
+}
+
+// withDriver has the loop do something, and waits for the outcome.
+func (n *Node) withDriver(ctx context.Context, do func(*Driver) error) error {
+	answer := newAnswer[struct{}]()
+	give := func(d *Driver) { answer.give(struct{}{}, do(d)) }
+	if err := n.post(give, func() { answer.give(struct{}{}, ErrStopped) }); err != nil {
 		return err
 	}
 	_, err := answer.take(ctx, nil)

@@ -82,3 +82,75 @@ func TestSnapshotAskedForMeanwhileGoesNext(t *testing.T) {
 	take(third)
 	release <- nil
 }
+
+// TestSnapshotThatIsOfNoUseIsNotKept: what lies on the disk counts at the next start, when the log would begin anew after
+// it. So a stranger's, one of an old term, and one that holds no state of entry 9, leave nothing there.
+func TestSnapshotThatIsOfNoUseIsNotKept(t *testing.T) {
+	members := raft.Configuration{Members: []raft.Member{{ID: 1, Address: "n1:8000"}, {ID: 2, Address: "n2:8000"}, {ID: 3, Address: "n3:8000"}}}
+	data, err := members.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := snapshot.Open(vfs.NewMem(), "snapshots")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := Start(Config{
+		Raft: raft.Config{ID: 1, Cluster: 7, ElectionTicks: 1 << 30},
+		Stored: raft.Stored{HardState: raft.HardState{Term: 4}, Entries: []raft.Entry{
+			{Term: 1, Index: 1, Type: raft.EntryConfiguration, Data: data}, {Term: 4, Index: 2}}},
+		Address: "n1:8000", TickEvery: time.Millisecond, Machine: &machine{}, Transport: nowhere{},
+	}, Storage{Log: &gatedLog{}, Snapshots: store}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Stop()
+	n.Step(raft.Message{Type: raft.MsgAppend, Cluster: 7, From: 2, To: 1, Term: 4, Index: 2, LogTerm: 4, Commit: 2})
+	await(t, "it follows n2", func() bool { return n.Status().Leader == 2 && n.Status().Commit == 2 })
+
+	receive := func(from raft.ID, term raft.Term, index raft.Index, state string) error {
+		t.Helper()
+		m := raft.Message{Type: raft.MsgSnapshot, Cluster: 7, From: from, To: 1, Term: term, Index: index, LogTerm: 4,
+			Entries: []raft.Entry{{Type: raft.EntryConfiguration, Index: 1, Data: data}}}
+		s, err := Described(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := snapshot.Open(vfs.NewMem(), "snapshots")
+		if err != nil {
+			t.Fatal(err)
+		}
+		write := func(w io.Writer) error { _, err := io.WriteString(w, state); return err }
+		if err := WriteSnapshot(theirs, s, write); err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := theirs.Raw(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer body.Close()
+		return n.ReceiveSnapshot(within(t), m, body)
+	}
+	const nine = `{"Applied":9,"Values":["x"]}`
+	for name, err := range map[string]error{
+		"a stranger's":         receive(9, 4, 9, nine),
+		"of an old term":       receive(2, 3, 9, nine),
+		"of what is here":      receive(2, 4, 2, `{"Applied":2}`),
+		"no state":             receive(2, 4, 9, "no state"),
+		"a state of entry 8":   receive(2, 4, 9, `{"Applied":8}`),
+		"an index without end": receive(2, 4, 1<<63, nine),
+	} {
+		if err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	if s, ok := store.Latest(); ok || n.Status().Snapshot != 0 {
+		t.Fatalf("kept %v", s)
+	}
+	if err := receive(2, 4, 9, nine); err != nil {
+		t.Fatal(err)
+	}
+	if s, _ := store.Latest(); s.Index != 9 || n.Status().Applied != 9 {
+		t.Fatalf("the leader's own: kept %v, applied %d", s, n.Status().Applied)
+	}
+}

@@ -47,6 +47,8 @@ type Node struct {
 
 	events events
 	keeper *keeper // nil: no snapshots
+	// machine is the Driver's; only its Check is for others than the loop.
+	machine StateMachine
 
 	stop   chan struct{}
 	failed chan error // holds one: why the node cannot go on
@@ -65,7 +67,7 @@ type Storage struct {
 // Start recovers the member from its Config and runs it until Stop. config.Disk and config.Snapshots are the node's own.
 func Start(config Config, storage Storage, logger *slog.Logger) (*Node, error) {
 	n := &Node{
-		log: storage.Log, timings: storage.Timings, logger: logger, tick: config.TickEvery, clock: config.Clock, self: config.Raft.ID,
+		log: storage.Log, timings: storage.Timings, logger: logger, tick: config.TickEvery, clock: config.Clock, self: config.Raft.ID, machine: config.Machine,
 		wake: make(chan struct{}, 1), diskWake: make(chan struct{}, 1),
 		stop: make(chan struct{}), failed: make(chan error, 1),
 	}

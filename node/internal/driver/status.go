@@ -21,6 +21,9 @@ type StateMachine interface {
 	Freeze() func(io.Writer) error
 	// Restore replaces the state by one that was written. After an error the state is as it was.
 	Restore(io.Reader) error
+	// Check says whether Restore would take a state of the entries up to index, and changes nothing. It may be called by
+	// any goroutine.
+	Check(state io.Reader, index raft.Index) error
 }
 
 // Applied is the fate of a command that was committed and applied here.

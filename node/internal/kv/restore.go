@@ -37,6 +37,19 @@ func (s *Store) Restore(from io.Reader) error {
 	return nil
 }
 
+// Check says whether Restore would take a snapshot, of the entries up to index. It reads all of it into a store of its
+// own, so the state is in memory once more for a moment.
+func (s *Store) Check(from io.Reader, index raft.Index) error {
+	scratch := New()
+	if err := scratch.Restore(from); err != nil {
+		return err
+	}
+	if at := scratch.Applied(); at != index {
+		return fmt.Errorf("kv: the snapshot is said to be of entry %d, and is of entry %d", index, at)
+	}
+	return nil
+}
+
 // snapshotReader reads what snapshotWriter wrote.
 type snapshotReader struct {
 	from   *bufio.Reader

@@ -78,7 +78,7 @@ func TestDamageAtEveryByteIsFound(t *testing.T) {
 			}
 
 			other := open(t, vfs.NewMem())
-			if err := other.Receive(bytes.NewReader(damaged), at(7)); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "nothing was kept") {
+			if err := other.Receive(bytes.NewReader(damaged), at(7), nil); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "nothing was kept") {
 				t.Fatalf("%s at %d, received: %v", what, at8, err)
 			}
 			if _, ok := other.Latest(); ok || len(files(t, other.fs)) != 0 {
@@ -109,7 +109,7 @@ func TestAChunkBelongsToItsPlace(t *testing.T) {
 			changed = append(changed, chunk(n)...)
 		}
 		changed = append(changed, data[len(data)-footerSize:]...)
-		if err := open(t, vfs.NewMem()).Receive(bytes.NewReader(changed), at(7)); !errors.Is(err, ErrDamaged) {
+		if err := open(t, vfs.NewMem()).Receive(bytes.NewReader(changed), at(7), nil); !errors.Is(err, ErrDamaged) {
 			t.Errorf("chunks %v: %v", order, err)
 		}
 	}
@@ -152,7 +152,7 @@ func TestAnotherSnapshotIsNotTakenForTheOneThatIsMeant(t *testing.T) {
 		want := at(7)
 		change(&want)
 		st := open(t, vfs.NewMem())
-		if err := st.Receive(bytes.NewReader(data), want); !errors.Is(err, ErrDamaged) {
+		if err := st.Receive(bytes.NewReader(data), want, nil); !errors.Is(err, ErrDamaged) {
 			t.Fatal(err)
 		}
 		if n := files(t, st.fs); len(n) != 0 {
@@ -194,7 +194,7 @@ func TestABrokenConnectionIsNotDamage(t *testing.T) {
 	cut := errors.New("connection reset")
 	for n := range data {
 		st := open(t, vfs.NewMem())
-		err := st.Receive(brokenReader{bytes.NewReader(data[:n]), cut}, at(7))
+		err := st.Receive(brokenReader{bytes.NewReader(data[:n]), cut}, at(7), nil)
 		if !errors.Is(err, cut) || errors.Is(err, ErrDamaged) || len(files(t, st.fs)) != 0 {
 			t.Fatal(n, err)
 		}
@@ -220,7 +220,7 @@ func TestReceiveNeedsNoMemoryForTheWhole(t *testing.T) {
 	must(t, err)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	must(t, st.Receive(r, at(1)))
+	must(t, st.Receive(r, at(1), nil))
 	must(t, st.Verify(at(1)))
 	runtime.ReadMemStats(&after)
 	must(t, r.Close())
@@ -242,7 +242,7 @@ func FuzzReceive(f *testing.F) {
 		if d.header() == nil {
 			want = d.snapshot
 		}
-		if err := st.Receive(bytes.NewReader(data), want); err != nil {
+		if err := st.Receive(bytes.NewReader(data), want, nil); err != nil {
 			if n := files(t, st.fs); len(n) != 0 {
 				t.Fatal(n)
 			}

@@ -16,12 +16,13 @@ func (st *Store) Read(s raft.Snapshot) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{raw: f, d: decoder{r: f.SectionReader}}
+	explain := func(err error) error { return st.explain(f.kept.name, err) }
+	r := &reader{raw: f, d: decoder{r: f.SectionReader}, explain: explain}
 	if err = r.d.header(); err == nil && !same(r.d.snapshot, s) {
 		err = r.d.damaged("the header is that of another snapshot")
 	}
 	if err != nil {
-		return nil, errors.Join(st.explain(f.kept.name, err), f.Close())
+		return nil, errors.Join(explain(err), f.Close())
 	}
 	return r, nil
 }
@@ -79,10 +80,11 @@ func (r *rawReader) Close() error {
 
 // reader is owned by one goroutine.
 type reader struct {
-	raw  *rawReader
-	d    decoder
-	rest []byte // of the chunk, checked and not yet returned
-	err  error
+	raw     *rawReader
+	d       decoder
+	rest    []byte // of the chunk, checked and not yet returned
+	err     error
+	explain func(error) error // adds what to do about damage
 }
 
 func (r *reader) Read(b []byte) (int, error) {
@@ -91,7 +93,7 @@ func (r *reader) Read(b []byte) (int, error) {
 			r.rest, r.err = r.d.chunk()
 		}
 		if r.err != nil {
-			r.err = r.raw.st.explain(r.raw.kept.name, r.err)
+			r.err = r.explain(r.err)
 			return 0, r.err
 		}
 	}

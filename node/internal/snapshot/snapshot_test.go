@@ -105,7 +105,7 @@ func TestWhatIsCommittedIsReadAndSent(t *testing.T) {
 		must(t, err)
 		file, n, err := st.Raw(found)
 		must(t, err)
-		must(t, other.Receive(io.LimitReader(file, n), found))
+		must(t, other.Receive(io.LimitReader(file, n), found, nil))
 		must(t, file.Close())
 		if got, err := load(other, found); err != nil || !bytes.Equal(got, data) {
 			t.Fatalf("size %d, received: %v, %d bytes", size, err, len(got))
@@ -159,7 +159,7 @@ func TestCrashAtEveryStepKeepsWhatWasCommitted(t *testing.T) {
 			must(t, save(st, at(one), states[one]))
 			committed = one
 			look()
-			must(t, st.Receive(bytes.NewReader(streams[i]), at(two)))
+			must(t, st.Receive(bytes.NewReader(streams[i]), at(two), nil))
 			committed = two
 			look()
 		}
@@ -257,7 +257,7 @@ func TestAnOlderSnapshotIsRefused(t *testing.T) {
 	if _, err := st.Create(at(8)); !errors.Is(err, ErrOlder) {
 		t.Fatal(err)
 	}
-	if err := st.Receive(strings.NewReader(""), at(8)); !errors.Is(err, ErrOlder) {
+	if err := st.Receive(strings.NewReader(""), at(8), nil); !errors.Is(err, ErrOlder) {
 		t.Fatal(err)
 	}
 	if got, err := load(st, at(9)); err != nil || string(got) != "again" || len(files(t, fsys)) != 1 {

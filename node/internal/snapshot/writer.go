@@ -168,8 +168,9 @@ func (w *Writer) Abort() {
 
 // Receive stores the bytes of another member's Raw as they come, in bounded memory. It returns nil when
 // the snapshot is durable and the latest. If the bytes are damaged, short, or those of another snapshot
-// than want, nothing is kept.
-func (st *Store) Receive(r io.Reader, want raft.Snapshot) error {
+// than want, nothing is kept; nor if check, where it is not nil, does not like the state that it reads. What check does
+// not read is vouched for by its checksums.
+func (st *Store) Receive(r io.Reader, want raft.Snapshot, check func(state io.Reader) error) error {
 	w, err := st.create(want)
 	if err != nil {
 		return err
@@ -198,7 +199,21 @@ func (st *Store) Receive(r io.Reader, want raft.Snapshot) error {
 	if err := w.put(d.raw); err != nil { // the footer
 		return err
 	}
+	if check != nil {
+		if err := w.check(check); err != nil {
+			return fmt.Errorf("snapshot: received whole, but of no use: %w; nothing was kept", err)
+		}
+	}
 	return w.finish()
+}
+
+// check reads the state again, from the file that has no name yet.
+func (w *Writer) check(check func(io.Reader) error) error {
+	r := &reader{d: decoder{r: io.NewSectionReader(w.file, 0, w.at)}, explain: func(err error) error { return err }}
+	if err := r.d.header(); err != nil {
+		return err
+	}
+	return check(r)
 }
 
 // received says what was wrong with a stream: its bytes, or the reading of them.
