@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"raftlab/node/internal/api"
@@ -85,9 +86,32 @@ func askIdentity(ctx context.Context, address, token string, client *http.Client
 	}
 	defer reply.Body.Close()
 	if reply.StatusCode != http.StatusOK {
-		return id, fmt.Errorf("it answered %s", reply.Status)
+		return id, refused(reply)
 	}
-	return id, json.NewDecoder(io.LimitReader(reply.Body, 1<<16)).Decode(&id)
+	if err := json.NewDecoder(io.LimitReader(reply.Body, 1<<16)).Decode(&id); err != nil || id.ID == "" {
+		return id, &refusedError{"what answers there is no member"}
+	}
+	return id, nil
+}
+
+// refusedError is the answer of who does not let this member in.
+type refusedError struct{ reason string }
+
+func (e *refusedError) Error() string { return e.reason }
+
+// refused is what a member, or whatever answers in its place, has to say. A server of TLS answers plain HTTP with 400.
+func refused(reply *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(reply.Body, 1<<12)) // what came of it will do
+	var body struct{ Message string }
+	switch {
+	case reply.StatusCode == http.StatusUnauthorized:
+		return &refusedError{"it wants a token, and this member has none or another; give it the cluster's with --token-file"}
+	case reply.StatusCode == http.StatusBadRequest && strings.Contains(string(text), "HTTPS"):
+		return &refusedError{"it speaks TLS; give this member --tls-cert, --tls-key and --tls-ca"}
+	case json.Unmarshal(text, &body) == nil && body.Message != "":
+		return &refusedError{reply.Status + ": " + body.Message}
+	}
+	return &refusedError{"it answered " + reply.Status}
 }
 
 func authorize(r *http.Request, token string) {
@@ -123,9 +147,17 @@ func askCluster(ctx context.Context, o options, dial dialFunc) (api.Identity, er
 			}
 		}
 		if !pause(ctx) {
-			return api.Identity{}, fmt.Errorf("--join %s: no member of a cluster answers there (tried for %v): %w; start it first, or leave --join out to start a new cluster", o.join, patience, last)
+			return api.Identity{}, nobodyToJoin(o.join, patience, last)
 		}
 	}
+}
+
+// nobodyToJoin tells what was wrong last. To start a member there helps only where none answers.
+func nobodyToJoin(join string, patience time.Duration, last error) error {
+	if answer := (*refusedError)(nil); errors.As(last, &answer) {
+		return fmt.Errorf("--join %s: nobody there lets this member in (tried for %v): %w", join, patience, last)
+	}
+	return fmt.Errorf("--join %s: no member of a cluster answers there (tried for %v): %w; start it first, or leave --join out to start a new cluster", join, patience, last)
 }
 
 // sameClusterTimeout is short: it holds up the start of a member that knows where it belongs, and after a power cut

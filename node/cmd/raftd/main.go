@@ -95,6 +95,9 @@ func serve(args []string, stdout, stderr io.Writer) error {
 
 // inspectLog reads a member's log without changing it.
 func inspectLog(args []string, stdout io.Writer) error {
+	if len(args) == 1 && (args[0] == "--help" || args[0] == "-h") {
+		return serve(args, stdout, stdout)
+	}
 	if len(args) != 2 || args[0] != "dump" && args[0] != "verify" {
 		return usageError{errors.New("say raftd wal dump DIR, which prints every record, or raftd wal verify DIR, which says whether all of it can be read")}
 	}
@@ -114,6 +117,9 @@ func health(args []string, stdout io.Writer) error {
 	ca := flags.String("tls-ca", "", "PEM `file` with the CA of the member, where --url is https")
 	if err := parse(flags, args, stdout); err != nil {
 		return err
+	}
+	if *timeout <= 0 {
+		return usageError{fmt.Errorf("--timeout %v must be above zero", *timeout)}
 	}
 	if !strings.Contains(*url, "://") {
 		*url = "http://" + *url

@@ -26,9 +26,6 @@ import (
 	"raftlab/raft"
 )
 
-// snapshotBytes of commands are as good a reason for a snapshot as many small ones: a restart reads them all.
-const snapshotBytes = 256 << 20
-
 // shutdownTimeout bounds the wait for requests under way.
 const shutdownTimeout = 5 * time.Second
 
@@ -47,11 +44,6 @@ func runMember(ctx context.Context, o options, logger *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("TLS: %w", err)
 	}
-	log, found, err := openLog(ctx, o, dial, logger)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
 	if o.pprof != "" {
 		profiles, err := serveProfiles(o.pprof)
 		if err != nil {
@@ -59,6 +51,11 @@ func runMember(ctx context.Context, o options, logger *slog.Logger) error {
 		}
 		defer profiles.Close()
 	}
+	log, found, err := openLog(ctx, o, dial, logger)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
 	store, stored, err := openSnapshots(o, log, found, logger)
 	if err != nil {
 		return err
@@ -210,7 +207,7 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 			Trace:       func(sentence string) { logger.Info(sentence) },
 			TailEntries: o.tailEntries,
 		},
-		Stored: d.stored, SnapshotEntries: o.snapshotEntries, SnapshotBytes: snapshotBytes,
+		Stored: d.stored, SnapshotEntries: o.snapshotEntries, SnapshotBytes: o.snapshotBytes,
 		Address: o.advertise, TickEvery: o.tick, Clock: bendable, Machine: store, Transport: transport,
 	}, driver.Storage{Log: driver.WAL{Log: d.log}, Snapshots: d.snapshots, Send: transport.SendSnapshot, Timings: timings.driver()}, logger)
 	close(started)

@@ -10,9 +10,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"raftlab/node/internal/api"
 )
 
 // options is the command line of serve.
@@ -31,6 +34,7 @@ type options struct {
 	joinTimeout               time.Duration
 
 	snapshotEntries int
+	snapshotBytes   int
 	tailEntries     int
 
 	token, tokenFile       string
@@ -64,22 +68,34 @@ func parse(flags *flag.FlagSet, args []string, stdout io.Writer) error {
 		flags.PrintDefaults()
 		return err
 	case err != nil:
-		return usageError{errors.New(plain(err.Error()))}
+		return usageError{errors.New(plain(flags, err.Error()))}
 	case flags.NArg() > 0:
 		return usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0))}
 	}
 	return nil
 }
 
-// plain turns the flag package's words into ours.
-func plain(s string) string {
-	s = strings.Replace(s, "flag provided but not defined: -", "flag not known: --", 1)
-	s = strings.Replace(s, "for flag -", "for --", 1)
-	s = strings.Replace(s, "flag needs an argument: -", "a value is missing after --", 1)
-	if at := strings.Index(s, ": parse error"); at > 0 {
-		s = s[:at]
+var badValue = regexp.MustCompile(`^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?-([^:]+): `)
+
+// plain turns the flag package's words into ours, and says what a value must be.
+func plain(flags *flag.FlagSet, s string) string {
+	if m := badValue.FindStringSubmatch(s); m != nil {
+		f := flags.Lookup(m[2])
+		_, rule := flag.UnquoteUsage(f)
+		if value, ok := f.Value.(flag.Getter); ok {
+			switch value.Get().(type) {
+			case time.Duration:
+				rule = "must be a duration such as 500ms or 2s"
+			case int:
+				rule = "must be a whole number"
+			case bool:
+				rule = "must be true or false"
+			}
+		}
+		return fmt.Sprintf("invalid value %s for --%s: %s", m[1], m[2], rule)
 	}
-	return strings.Replace(s, "slog: ", "", 1)
+	s = strings.Replace(s, "flag provided but not defined: -", "flag not known: --", 1)
+	return strings.Replace(s, "flag needs an argument: -", "a value is missing after --", 1)
 }
 
 func parseOptions(args []string, stdout io.Writer) (options, error) {
@@ -98,6 +114,7 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	flags.DurationVar(&o.heartbeat, "heartbeat", 50*time.Millisecond, "time between a leader's heartbeats")
 	flags.DurationVar(&o.election, "election", 500*time.Millisecond, "least silence of the leader before an election")
 	flags.IntVar(&o.snapshotEntries, "snapshot-entries", 100_000, "take a snapshot every so many `entries`; 0: never by their number")
+	flags.IntVar(&o.snapshotBytes, "snapshot-bytes", 256<<20, "take a snapshot every so many `bytes` of commands too, because a restart reads them all; 0: never by their size")
 	flags.IntVar(&o.tailEntries, "tail-entries", 0, "`entries` that stay in the log before a snapshot, for slow followers (default a tenth of --snapshot-entries, at least 10)")
 	flags.StringVar(&o.tokenFile, "token-file", "", "`file` with the token that clients and members must show as Authorization: Bearer")
 	flags.StringVar(&o.token, "token", "", "the `token` itself; others on this machine can see it, so prefer --token-file or RAFTD_TOKEN")
@@ -137,12 +154,15 @@ func (o *options) validate() error {
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		return bad("no one can dial %s; say with --advertise host:port where other members reach this one", o.advertise)
 	}
+	if _, err := api.Address(o.advertise); err != nil {
+		return bad("--advertise %q cannot be dialled by other members: %v", o.advertise, err)
+	}
 	if o.join != "" {
 		o.joins = strings.Split(o.join, ",")
 	}
 	for _, join := range o.joins {
-		if host, _, err := net.SplitHostPort(join); err != nil || host == "" {
-			return bad("--join %q must be host:port", join)
+		if _, err := api.Address(join); err != nil {
+			return bad("--join %q must be host:port of a member: %v", join, err)
 		}
 		if join == o.advertise {
 			return bad("--join %s is this member's own address; leave it out, and --join too to start a new cluster", join)
@@ -156,11 +176,11 @@ func (o *options) validate() error {
 			return bad("--pprof %q must be host:port on loopback", o.pprof)
 		}
 	}
-	if _, _, err := net.SplitHostPort(o.peerProxy); o.peerProxy != "" && err != nil {
-		return bad("--peer-proxy %q must be host:port", o.peerProxy)
+	if _, err := api.Address(o.peerProxy); o.peerProxy != "" && err != nil {
+		return bad("--peer-proxy %q must be host:port: %v", o.peerProxy, err)
 	}
-	if o.snapshotEntries < 0 || o.tailEntries < 0 {
-		return bad("--snapshot-entries %d and --tail-entries %d must not be negative", o.snapshotEntries, o.tailEntries)
+	if o.snapshotEntries < 0 || o.snapshotBytes < 0 || o.tailEntries < 0 {
+		return bad("--snapshot-entries %d, --snapshot-bytes %d and --tail-entries %d must not be negative", o.snapshotEntries, o.snapshotBytes, o.tailEntries)
 	}
 	if o.tailEntries == 0 {
 		o.tailEntries = max(o.snapshotEntries/10, 10)

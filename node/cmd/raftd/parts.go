@@ -15,6 +15,9 @@ func (o *options) security(direct dialFunc) (*api.TLS, dialFunc, error) {
 		return nil, direct, nil
 	}
 	secure, err := api.LoadTLS(o.tlsCert, o.tlsKey, o.tlsCA)
+	if err == nil {
+		err = secure.Covers(o.advertise)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -141,5 +142,37 @@ func TestMembersWithMutualTLSAndAToken(t *testing.T) {
 	}
 	if n := strings.Count(metrics, "\nraft_peer_rtt_seconds_count{"); n != 2 {
 		t.Errorf("%d peers have round trips, want 2:\n%s", n, metrics)
+	}
+}
+
+// TestWhoIsNotLetInIsToldWhy: that the members want a token, speak TLS, or would not take the certificate for this
+// member's, and what to do about it.
+func TestWhoIsNotLetInIsToldWhy(t *testing.T) {
+	a := newAuthority(t)
+	a.issue(t, "member", &x509.Certificate{
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	})
+	tls := []string{"--tls-cert", a.file("member.pem"), "--tls-key", a.file("member.key"), "--tls-ca", a.file("ca.pem")}
+	secure := launch(t, freeAddress(t), t.TempDir(), append(tls, "--token", "open-sesame")...)
+	secure.awaitReady("--url", "https://"+secure.address, "--tls-ca", a.file("ca.pem"))
+	join := []string{"--join", secure.address, "--join-timeout", "300ms"}
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"no token":      {append(join, tls...), "it wants a token, and this member has none or another; give it the cluster's with --token-file"},
+		"another token": {append(append(join, "--token", "open-barley"), tls...), "it wants a token"},
+		"no TLS":        {append(join, "--token", "open-sesame"), "it speaks TLS; give this member --tls-cert, --tls-key and --tls-ca"},
+		"another name":  {append(tls, "--advertise", "n77:8000"), "other members dial n77:8000 and would refuse this certificate"},
+	} {
+		data := filepath.Join(t.TempDir(), "new")
+		out, err := exec.Command(program, append([]string{"--listen", freeAddress(t), "--data", data}, c.args...)...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), c.says) || strings.Contains(string(out), "leave --join out") {
+			t.Errorf("%s: %v, %s; want %q", name, err, out, c.says)
+		}
+		if _, err := os.Stat(data); err == nil {
+			t.Errorf("%s: it left a data directory", name)
+		}
 	}
 }

@@ -105,7 +105,7 @@ func findMember(c raft.Configuration, to string) (raft.Member, *failure) {
 		if f != nil {
 			return member, f
 		}
-		member, ok = c.FindAddress(address)
+		member, ok = memberAt(c, address)
 	}
 	switch {
 	case !ok:

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"time"
 	"unicode/utf8"
 
 	"raftlab/node/internal/kv"
@@ -81,7 +82,8 @@ func readValue(x *exchange) ([]byte, *failure) {
 // writes would see a reset instead of the 413. Who asks first (Expect: 100-continue) need not send anything.
 func drain(x *exchange) {
 	if x.r.Header.Get("Expect") == "" {
-		io.CopyN(io.Discard, x.r.Body, 2*kv.ValueBytesMax) // an error means that the client is gone
+		http.NewResponseController(x).SetReadDeadline(time.Now().Add(bodyRestTimeout)) // an error means that there is none to set
+		io.CopyN(io.Discard, x.r.Body, 2*kv.ValueBytesMax)                             // an error means that the client is gone
 	}
 }
 

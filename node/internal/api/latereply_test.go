@@ -15,18 +15,20 @@ func TestTheRefusalOfASlowBodyComesInTime(t *testing.T) {
 	m := one(t, nil)
 	for _, c := range []struct {
 		target string
+		length string
 		want   int
 	}{
-		{"/k?timeout=100ms", http.StatusRequestTimeout},
-		{"/k?timeout=never", http.StatusBadRequest}, // before the body is looked at
-		{"/livez", http.StatusMethodNotAllowed},
+		{"/k?timeout=100ms", "5", http.StatusRequestTimeout},
+		{"/k?timeout=never", "5", http.StatusBadRequest}, // before the body is looked at
+		{"/k?timeout=60s", "5000000", http.StatusRequestEntityTooLarge},
+		{"/livez", "5", http.StatusMethodNotAllowed},
 	} {
 		conn, err := net.Dial("tcp", m.address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		if _, err := io.WriteString(conn, "PUT "+c.target+" HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"); err != nil {
+		if _, err := io.WriteString(conn, "PUT "+c.target+" HTTP/1.1\r\nHost: x\r\nContent-Length: "+c.length+"\r\n\r\nab"); err != nil {
 			t.Fatal(err)
 		}
 		conn.SetReadDeadline(time.Now().Add(20 * time.Second))

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -83,7 +81,11 @@ func (s *Server) change(x *exchange, params httprouter.Params, do func(context.C
 		if lostLeadership(err) {
 			return s.passOn(ctx, x, p, nil)
 		}
-		return readFailed(err)
+		f := readFailed(err)
+		if f.code == "timeout" {
+			f.message = "no majority answered in time, so this member may not lead any more; nothing was changed: start the members that are down, or try again"
+		}
+		return f
 	}
 	reply, f := do(ctx, address)
 	if f != nil {
@@ -97,35 +99,6 @@ func (s *Server) change(x *exchange, params httprouter.Params, do func(context.C
 	return nil
 }
 
-// peerAddress checks host:port and writes it in one way, so that a member has one address.
-func peerAddress(text string) (string, *failure) {
-	bad := func(why string) (string, *failure) {
-		return "", refuse(http.StatusBadRequest, "bad_address", "address %q: %s; it must be host:port, as n2:8000 or [::1]:8001", text, why)
-	}
-	host, port, err := net.SplitHostPort(text)
-	if err != nil {
-		return bad(strings.TrimPrefix(err.Error(), "address "+text+": "))
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
-		return bad("the port is not a number from 1 to 65535")
-	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		if ip.IsUnspecified() || ip.IsMulticast() {
-			return bad("no one can be dialled there")
-		}
-		return net.JoinHostPort(ip.String(), port), nil
-	}
-	if host == "" || len(host) > 253 {
-		return bad("the host is missing or too long")
-	}
-	for _, c := range host {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-' || c == '_') {
-			return bad(fmt.Sprintf("%q cannot be in a host name", c))
-		}
-	}
-	return net.JoinHostPort(strings.ToLower(host), port), nil
-}
-
 // admitPeer asks the node at the address who it is, which also proves that the address can be reached,
 // makes it a learner, and waits until the leader has promoted it.
 func (s *Server) admitPeer(ctx context.Context, address string) (changeReply, *failure) {
@@ -136,26 +109,26 @@ func (s *Server) admitPeer(ctx context.Context, address string) (changeReply, *f
 	}
 	reply := changeReply{ID: hexID(id)}
 	member, isMember := status.Configuration.Find(id)
-	other, taken := status.Configuration.FindAddress(address)
+	other, taken := memberAt(status.Configuration, address)
 	switch {
-	case isMember && member.Address != address:
+	case isMember && !sameAddress(member, address):
 		return reply, refuse(http.StatusConflict, "member_exists", "the node at %s is a member already, at %s; remove it there first", address, member.Address)
 	case taken && other.ID != id:
 		return reply, refuse(http.StatusConflict, "address_taken",
 			"%s belongs to member %s, and the node there is now %s: its data directory was replaced; remove the old member first with DELETE %s%s", address, hexID(other.ID), hexID(id), peerPrefix, address)
 	case !isMember:
 		change := raft.Change{Type: raft.AddLearner, Member: raft.Member{ID: id, Address: address}}
-		if f := s.propose(ctx, "join", change); f != nil && !s.memberAt(id, address) {
+		if f := s.propose(ctx, "join", change); f != nil && !s.isThere(id, address) {
 			return reply, f
 		}
 	}
 	return reply, s.awaitVoter(ctx, id, address)
 }
 
-// memberAt reports whether the change that was just refused has been made by somebody else.
-func (s *Server) memberAt(id raft.ID, address string) bool {
+// isThere reports whether the change that was just refused has been made by somebody else.
+func (s *Server) isThere(id raft.ID, address string) bool {
 	m, ok := s.node.Status().Configuration.Find(id)
-	return ok && m.Address == address
+	return ok && sameAddress(m, address)
 }
 
 const promotionPollInterval = 10 * time.Millisecond
@@ -200,7 +173,7 @@ func notYetVoter(status driver.Status, id raft.ID, address string) string {
 }
 
 func (s *Server) expelPeer(ctx context.Context, address string) (changeReply, *failure) {
-	member, ok := s.node.Status().Configuration.FindAddress(address)
+	member, ok := memberAt(s.node.Status().Configuration, address)
 	if !ok {
 		return changeReply{}, s.awaitCommitted(ctx)
 	}

@@ -116,6 +116,36 @@ func TestPeerAddressHasOneWriting(t *testing.T) {
 	}
 }
 
+// The first member's address stands as it was written on its command line. It is found, and can be removed, all the same.
+func TestMemberIsFoundInAnyWritingOfItsAddress(t *testing.T) {
+	node := &bent{}
+	m := one(t, func(c *Config) { node.Node = c.Node; c.Node = node })
+	node.status = func(s driver.Status) driver.Status {
+		s.Configuration = raft.Configuration{Members: append(s.Configuration.Members[:1:1], raft.Member{ID: 2, Address: "Node1:8000"})}
+		return s
+	}
+	var removed raft.Member
+	node.change = func(_ context.Context, c raft.Change) (driver.Applied, error) {
+		removed = c.Member
+		return driver.Applied{}, nil
+	}
+	inside(m.server, "DELETE", "/__pyraft/peer/Node1:8000", "").want(t, 200)
+	if removed.ID != 2 {
+		t.Errorf("200, and %+v was removed", removed)
+	}
+}
+
+// A change whose leader cannot be sure that it leads says so; it is no read.
+func TestChangeWithoutAMajorityTellsThatNothingWasChanged(t *testing.T) {
+	members, network := three(t, nil)
+	network.Cut(2, true)
+	network.Cut(3, true)
+	f := do(t, members[0], "DELETE", "/__pyraft/peer/"+members[1].address+"?timeout=50ms", "").failed(t, 503, "timeout")
+	if !strings.Contains(f.Message, "nothing was changed") || strings.Contains(f.Message, "stale") {
+		t.Error(f.Message)
+	}
+}
+
 // A wiped member comes back at its address with another id. It is not the old one, and is told what to do.
 func TestReplacedDataDirectoryIsRefused(t *testing.T) {
 	members, network := three(t, nil)

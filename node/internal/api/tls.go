@@ -45,6 +45,18 @@ func LoadTLS(certificateFile, keyFile, caFile string) (*TLS, error) {
 	return t, nil
 }
 
+// Covers says why other members, who dial this address, would not take the certificate for this one's; nil if they do.
+func (t *TLS) Covers(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("api: address %s: %w", address, err)
+	}
+	if err := t.certificate.Leaf.VerifyHostname(host); err != nil {
+		return fmt.Errorf("api: other members dial %s and would refuse this certificate: %w; make one with that name, or say with --advertise another address", address, err)
+	}
+	return nil
+}
+
 // fit reports why other members would refuse the certificate.
 func (t *TLS) fit() error {
 	leaf := t.certificate.Leaf

@@ -44,9 +44,12 @@ func (k *keeper) Take(s raft.Snapshot, write func(io.Writer) error) {
 	k.node.done.Go(func() {
 		began := time.Now()
 		err := k.take(s, write)
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrStopped):
+			k.node.logger.Info("snapshot given up: this member stops", "index", s.Index)
+		case err != nil:
 			k.node.logger.Error("snapshot was not taken", "index", s.Index, "error", err)
-		} else {
+		default:
 			k.node.logger.Info("snapshot taken", "index", s.Index, "bytes", k.noteSize(s), "took", time.Since(began))
 		}
 		k.tell(func(d *Driver) { d.Taken(s, err) })
