@@ -92,6 +92,15 @@ func (in Propose) step(r *Raft) error {
 	return nil
 }
 
+// Room is how many bytes of commands a leader takes before Propose is ErrOverloaded; zero on others. An idle leader
+// takes one batch that is larger, too.
+func (r *Raft) Room() int {
+	if r.role != Leader {
+		return 0
+	}
+	return max(0, r.config.MaxUncommittedBytes-r.lead.uncommitted)
+}
+
 // appendOwn adds an entry of the leader's term to its own log: a leader never overwrites or deletes
 // (Figure 3, Leader Append-Only).
 func (r *Raft) appendOwn(e Entry) {

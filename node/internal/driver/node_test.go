@@ -246,3 +246,57 @@ func TestStoppedNodeRefuses(t *testing.T) {
 		t.Errorf("ChangeMembership: %v", err)
 	}
 }
+
+// TestABatchLargerThanTheBoundIsTakenAsFarAsItFits: of what waits for the disk together, only what has no room is refused.
+func TestABatchLargerThanTheBoundIsTakenAsFarAsItFits(t *testing.T) {
+	data, err := raft.Configuration{Members: []raft.Member{{ID: 1, Address: "n1:8000"}, {ID: 2, Address: "n2:8000"}}}.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ waiting, taken int }{{60, 1}, {0, 3}, {100, 0}} {
+		var queue Queue
+		d, err := New(Config{
+			Raft:    raft.Config{ID: 1, Cluster: 7, MaxUncommittedBytes: 100},
+			Stored:  raft.Stored{HardState: raft.HardState{Term: 1}, Entries: []raft.Entry{{Term: 1, Index: 1, Type: raft.EntryConfiguration, Data: data}}},
+			Address: "n1:8000", TickEvery: time.Millisecond, Machine: &machine{}, Disk: &queue, Transport: nowhere{},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for d.Raft().Role() != raft.PreCandidate {
+			d.Tick()
+		}
+		d.Deliver([]raft.Message{{Type: raft.MsgPreVoteReply, Cluster: 7, From: 2, To: 1, Term: d.Raft().Term() + 1}})
+		d.Deliver([]raft.Message{{Type: raft.MsgVoteReply, Cluster: 7, From: 2, To: 1, Term: d.Raft().Term()}})
+		finish := func() {
+			for !queue.Empty() {
+				var saves []raft.Save
+				for _, work := range queue.Take() {
+					saves = append(saves, work.save)
+				}
+				d.Saved(saves)
+			}
+		}
+		finish()
+		d.Deliver([]raft.Message{{Type: raft.MsgAppendReply, Cluster: 7, From: 2, To: 1, Term: d.Raft().Term(), Index: d.Raft().LastIndex()}})
+		if d.Raft().Role() != raft.Leader || d.Raft().Committed() != d.Raft().LastIndex() {
+			t.Fatal(d.Raft().Role(), d.Raft().Committed())
+		}
+		refused := 0
+		answer := func(_ Applied, err error) {
+			if !errors.Is(err, ErrOverloaded) {
+				t.Errorf("%v", err)
+			}
+			refused++
+		}
+		if c.waiting > 0 {
+			d.Propose([]Proposal{{make([]byte, c.waiting), answer}})
+		}
+		before := d.Raft().LastIndex()
+		d.Propose([]Proposal{{make([]byte, 30), answer}, {make([]byte, 30), answer}, {make([]byte, 30), answer}, {make([]byte, 30), answer}})
+		d.Tick()
+		if taken := int(d.Raft().LastIndex() - before); taken != c.taken || refused != 4-c.taken {
+			t.Errorf("%d bytes uncommitted of 100: %d of four times 30 taken and %d refused, want %d taken", c.waiting, taken, refused, c.taken)
+		}
+	}
+}

@@ -24,6 +24,13 @@ func (d *Driver) proposeHeld() {
 	}
 	proposals := d.held
 	d.held = nil
+	// What has no room must not take the rest of the batch along: each of its clients asked for itself.
+	if n := fitting(proposals, d.raft.Room()); n > 0 {
+		for _, p := range proposals[n:] {
+			p.Answer(Applied{}, ErrOverloaded)
+		}
+		proposals = proposals[:n]
+	}
 	commands := make([][]byte, len(proposals))
 	for i, p := range proposals {
 		commands[i] = p.Command
@@ -38,4 +45,15 @@ func (d *Driver) proposeHeld() {
 	for i, p := range proposals {
 		d.wait(first+raft.Index(i), p.Answer)
 	}
+}
+
+// fitting counts the first proposals that have room together. If the first has none, Raft says what is to become of them.
+func fitting(proposals []Proposal, room int) int {
+	size := 0
+	for i, p := range proposals {
+		if size += len(p.Command); size > room {
+			return i
+		}
+	}
+	return len(proposals)
 }
