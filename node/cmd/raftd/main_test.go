@@ -357,3 +357,34 @@ func TestRemovedMemberStaysOut(t *testing.T) {
 		t.Fatalf("voters are %v (%v), want the two that are left", status.Voters, err)
 	}
 }
+
+// TestRefusedStreamsAnswerInTheShapeOfErrors: the routes of members too, for who finds them with curl.
+func TestRefusedStreamsAnswerInTheShapeOfErrors(t *testing.T) {
+	m := start(t, "", t.TempDir())
+	for _, c := range []struct {
+		method, path, says string
+		status             int
+	}{
+		{http.MethodGet, "/__pyraft/stream", "this member speaks raftlab-peer/1", http.StatusUpgradeRequired},
+		{http.MethodPost, "/__pyraft/snapshot/stream", "header Raftlab-From must be a hexadecimal id", http.StatusBadRequest},
+	} {
+		request, err := http.NewRequest(c.method, "http://"+m.address+c.path, strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer reply.Body.Close()
+		var body struct {
+			Error, Message string
+			Definite       bool
+			RequestID      string `json:"request_id"`
+		}
+		err = json.NewDecoder(reply.Body).Decode(&body)
+		if err != nil || reply.StatusCode != c.status || body.Error != "stream_refused" || !body.Definite || body.RequestID == "" || !strings.Contains(body.Message, c.says) {
+			t.Errorf("%s %s: %s %+v (%v), want %d and %q", c.method, c.path, reply.Status, body, err, c.status, c.says)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -167,31 +166,45 @@ func random() uint64 {
 	}
 }
 
+// target is what the streams of other members come to. The node is there when started is closed, nil if it did not start;
+// the handler, through which every stream comes, before the first one.
+type target struct {
+	started chan struct{}
+	node    *driver.Node
+	handler *api.Server
+}
+
+// transport carries messages from and to a target.
+func (t *target) transport(c peer.Config) *peer.Transport {
+	c.Cluster = func() raft.ClusterID {
+		<-t.started
+		if t.node == nil {
+			return 0
+		}
+		return t.node.Status().Cluster
+	}
+	c.Deliver = func(m raft.Message) { <-t.started; t.node.Step(m) }
+	c.ReceiveSnapshot = func(ctx context.Context, m raft.Message, body io.Reader) error {
+		<-t.started
+		return t.node.ReceiveSnapshot(ctx, m, body)
+	}
+	c.Refuse = func(w http.ResponseWriter, r *http.Request, status int, reason string) {
+		t.handler.RefuseStream(w, r, status, reason)
+	}
+	return peer.New(c)
+}
+
 func serveMember(ctx context.Context, o options, listener net.Listener, d disk, logger *slog.Logger) error {
 	logger = logger.With("node", o.advertise)
-	found := d.found
-	var node *driver.Node
-	started := make(chan struct{}) // closed when node is set
 	direct := dialer(o.peerProxy)
 	secure, dial, err := o.security(direct)
 	if err != nil {
 		return fmt.Errorf("TLS: %w", err)
 	}
 	timings, peers := newTimings(), newPeerMetrics()
-	transport := peer.New(peer.Config{
-		Self: found.Identity.ID, Address: o.advertise, Dial: dial, Token: o.token, Logger: logger, RoundTrip: peers.observe,
-		Cluster: func() raft.ClusterID {
-			<-started
-			if node == nil { // it did not start
-				return 0
-			}
-			return node.Status().Cluster
-		},
-		Deliver: func(m raft.Message) { <-started; node.Step(m) },
-		ReceiveSnapshot: func(ctx context.Context, m raft.Message, body io.Reader) error {
-			<-started
-			return node.ReceiveSnapshot(ctx, m, body)
-		},
+	self := &target{started: make(chan struct{})}
+	transport := self.transport(peer.Config{
+		Self: d.found.Identity.ID, Address: o.advertise, Dial: dial, Token: o.token, Logger: logger, RoundTrip: peers.observe,
 	})
 	peers.stats = transport.Stats
 	store := kv.New()
@@ -200,9 +213,9 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 		bendable = clock.Lab()
 		logger.Warn("--lab: the clock of this member can be bent over HTTP; never run it so with data that you need")
 	}
-	node, err = driver.Start(driver.Config{
+	node, err := driver.Start(driver.Config{
 		Raft: raft.Config{
-			ID: found.Identity.ID, Cluster: found.Identity.Cluster, Seed: random(),
+			ID: d.found.Identity.ID, Cluster: d.found.Identity.Cluster, Seed: random(),
 			HeartbeatTicks: int(o.heartbeat / o.tick), ElectionTicks: int(o.election / o.tick),
 			Trace:       func(sentence string) { logger.Info(sentence) },
 			TailEntries: o.tailEntries,
@@ -210,7 +223,8 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 		Stored: d.stored, SnapshotEntries: o.snapshotEntries, SnapshotBytes: o.snapshotBytes,
 		Address: o.advertise, TickEvery: o.tick, Clock: bendable, Machine: store, Transport: transport,
 	}, driver.Storage{Log: driver.WAL{Log: d.log}, Snapshots: d.snapshots, Send: transport.SendSnapshot, Timings: timings.driver()}, logger)
-	close(started)
+	self.node = node
+	close(self.started)
 	if err != nil {
 		return errors.Join(err, transport.Close())
 	}
@@ -224,12 +238,10 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 		node.Stop()
 		return errors.Join(err, transport.Close())
 	}
+	self.handler = handler
 	server := handler.HTTPServer()
 	served := make(chan error, 1)
-	if secure != nil {
-		listener = tls.NewListener(listener, secure.Server())
-	}
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- server.Serve(handler.Listener(listener)) }()
 	logger.Info("listening", "address", listener.Addr().String())
 
 	joined := make(chan error, 1)

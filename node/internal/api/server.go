@@ -227,16 +227,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	began := time.Now()
-	x := &exchange{ResponseWriter: w, r: r, id: requestID(r.Header), route: "none"}
-	h := w.Header()
-	h["X-Request-Id"] = []string{x.id}
-	h["X-Content-Type-Options"] = noSniff
-	h["Cache-Control"] = noStore
-	h["Raft-Served-By"] = s.servedBy
+	x := s.exchange(w, r)
 	defer s.finish(x, began)
 	if refused != nil {
 		if refused.status == http.StatusUnauthorized {
-			h["Www-Authenticate"] = []string{`Bearer realm="raftlab"`}
+			x.Header()["Www-Authenticate"] = []string{`Bearer realm="raftlab"`}
 		}
 		s.fail(x, refused)
 		return
@@ -246,6 +241,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.dispatch(x)
+}
+
+// exchange gives a request its id, and its reply the headers that each has.
+func (s *Server) exchange(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{ResponseWriter: w, r: r, id: requestID(r.Header), route: "none"}
+	h := w.Header()
+	h["X-Request-Id"] = []string{x.id}
+	h["X-Content-Type-Options"] = noSniff
+	h["Cache-Control"] = noStore
+	h["Raft-Served-By"] = s.servedBy
+	return x
+}
+
+// RefuseStream answers who asked for a stream between members in vain: see peer.Config.Refuse.
+func (s *Server) RefuseStream(w http.ResponseWriter, r *http.Request, status int, reason string) {
+	x := s.exchange(w, r)
+	x.route = r.URL.Path
+	defer s.finish(x, time.Now())
+	s.fail(x, refuse(status, "stream_refused", "%s", strings.TrimPrefix(reason, "peer: ")))
 }
 
 // ofPeers is the handler of a stream between members, or nil if the request is for no such.

@@ -3,6 +3,7 @@ package peer
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,16 @@ var errNoCluster = errors.New("peer: we belong to no cluster yet")
 type refusedError struct {
 	status int
 	reason string
+}
+
+// refusal reads an answer that is not the one that was hoped for: an error of the API, or a line of text.
+func refusal(response *http.Response) *refusedError {
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10)) // what came of it will do
+	var body struct{ Message string }
+	if json.Unmarshal(text, &body) == nil && body.Message != "" {
+		return &refusedError{response.StatusCode, body.Message}
+	}
+	return &refusedError{response.StatusCode, strings.TrimSpace(string(text[:min(len(text), 512)]))}
 }
 
 func (e *refusedError) Error() string { return fmt.Sprintf("peer: %d %s", e.status, e.reason) }
@@ -98,8 +109,7 @@ func (s *sender) handshake(conn net.Conn, cluster raft.ClusterID) (*bufio.Reader
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusSwitchingProtocols {
-		reason, _ := io.ReadAll(io.LimitReader(response.Body, 512)) // what came of it will do
-		return nil, &refusedError{response.StatusCode, strings.TrimSpace(string(reason))}
+		return nil, refusal(response)
 	}
 	if response.Header.Get("Upgrade") != Protocol {
 		return nil, &refusedError{response.StatusCode, "switched to " + strconv.Quote(response.Header.Get("Upgrade"))}

@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,8 @@ type Config struct {
 	// once at a time: a newer stream ends the context of the one before and waits for its return. Nil
 	// refuses all snapshots.
 	ReceiveSnapshot func(ctx context.Context, m raft.Message, body io.Reader) error
+	// Refuse answers who asked for a stream, or sent a snapshot, in vain [a line of text].
+	Refuse func(w http.ResponseWriter, r *http.Request, status int, reason string)
 
 	QueueMessages int           // per peer [4096]
 	QueueBytes    int           // per peer [32 MiB]
@@ -85,6 +88,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
+	}
+	if c.Refuse == nil {
+		c.Refuse = func(w http.ResponseWriter, _ *http.Request, status int, reason string) { http.Error(w, reason, status) }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -29,17 +29,17 @@ type inbound struct {
 func (t *Transport) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	in, status, reason := t.accept(r)
 	if status != 0 {
-		t.refuse(w, in.from, status, reason, r.RemoteAddr)
+		t.refuse(w, r, in.from, status, reason)
 		return
 	}
 	if !t.begin() {
-		http.Error(w, ErrClosed.Error(), http.StatusServiceUnavailable)
+		t.cfg.Refuse(w, r, http.StatusServiceUnavailable, ErrClosed.Error())
 		return
 	}
 	defer t.running.Done()
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		t.refuse(w, in.from, http.StatusHTTPVersionNotSupported, "peer: this connection cannot be upgraded; use HTTP/1.1", r.RemoteAddr)
+		t.refuse(w, r, in.from, http.StatusHTTPVersionNotSupported, "peer: this connection cannot be upgraded; use HTTP/1.1")
 		return
 	}
 	defer func() { _ = conn.Close() }()
@@ -109,7 +109,7 @@ func (t *Transport) identify(r *http.Request, in *inbound) (status int, reason s
 }
 
 // refuse answers with a reason, and logs it unless the same peer was refused for the same reason last.
-func (t *Transport) refuse(w http.ResponseWriter, from raft.ID, status int, reason, remote string) {
+func (t *Transport) refuse(w http.ResponseWriter, r *http.Request, from raft.ID, status int, reason string) {
 	t.refusals.Add(1)
 	t.mu.Lock()
 	news := t.refused[from] != reason
@@ -119,12 +119,12 @@ func (t *Transport) refuse(w http.ResponseWriter, from raft.ID, status int, reas
 	t.refused[from] = reason
 	t.mu.Unlock()
 	if news {
-		t.cfg.Logger.Warn("refused a stream", "peer", from.String(), "remote", remote, "status", status, "reason", reason)
+		t.cfg.Logger.Warn("refused a stream", "peer", from.String(), "remote", r.RemoteAddr, "status", status, "reason", reason)
 	}
 	if status == http.StatusUpgradeRequired {
 		w.Header().Set("Upgrade", Protocol)
 	}
-	http.Error(w, reason, status)
+	t.cfg.Refuse(w, r, status, reason)
 }
 
 // register makes the stream the one of its peer: a newer stream means that the peer has given up on

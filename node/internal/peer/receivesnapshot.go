@@ -40,18 +40,18 @@ func (t *Transport) ServeSnapshot(w http.ResponseWriter, r *http.Request) {
 		status, reason = http.StatusNotImplemented, "peer: this member takes no snapshots"
 	}
 	if status != 0 {
-		t.refuse(w, in.from, status, reason, r.RemoteAddr)
+		t.refuse(w, r, in.from, status, reason)
 		return
 	}
 	if !t.begin() {
-		http.Error(w, ErrClosed.Error(), http.StatusServiceUnavailable)
+		t.cfg.Refuse(w, r, http.StatusServiceUnavailable, ErrClosed.Error())
 		return
 	}
 	defer t.running.Done()
 	started := time.Now()
 	m, status, err := t.receiveSnapshot(w, r, in)
 	if err != nil {
-		t.refuse(w, in.from, status, err.Error(), r.RemoteAddr)
+		t.refuse(w, r, in.from, status, err.Error())
 		return
 	}
 	t.cfg.Logger.Info("snapshot received", "peer", in.from.String(), "index", uint64(m.Index), "bytes", r.ContentLength, "took", time.Since(started))

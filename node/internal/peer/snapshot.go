@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"raftlab/node/internal/wire"
@@ -110,8 +109,8 @@ func (t *Transport) sendSnapshot(ctx context.Context, address string, m raft.Mes
 		defer timer.Stop()
 		select {
 		case answer := <-answered:
-			var refusal *refusedError
-			if errors.As(answer, &refusal) {
+			var refused *refusedError
+			if errors.As(answer, &refused) {
 				return answer
 			}
 			return err
@@ -184,10 +183,9 @@ func (t *Transport) snapshotAnswer(conn net.Conn, request *http.Request) error {
 		if response.StatusCode == http.StatusProcessing || response.StatusCode == http.StatusContinue {
 			continue
 		}
-		reason, _ := io.ReadAll(io.LimitReader(response.Body, 512)) // what came of it will do
-		_ = response.Body.Close()
+		defer func() { _ = response.Body.Close() }()
 		if response.StatusCode != http.StatusOK {
-			return &refusedError{response.StatusCode, strings.TrimSpace(string(reason))}
+			return refusal(response)
 		}
 		return nil
 	}
