@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"raftlab/chaos"
 	"raftlab/chaos/mutants"
@@ -89,36 +90,44 @@ none there, it builds one.`,
 			}
 			return known, cobra.ShellCompDirectiveNoFileComp
 		},
-		RunE: func(c *cobra.Command, args []string) error {
-			runs, err := o.each(args)
-			if err != nil {
-				return err
-			}
-			if len(runs) > 1 {
-				return severally(stdout, c.Flags(), runs)
-			}
-			o.scenario = "default"
-			if len(args) == 1 {
-				o.scenario = args[0]
-			}
-			if err := o.take(c.Flags()); err != nil {
-				return err
-			}
-			if err := o.validate(o.sources(args) > 1); err != nil {
-				return err
-			}
-			if o.dryRun {
-				o.sayCannot(stdout, "# ")
-				_, err := fmt.Fprintf(stdout, "# %s\n%s", o.again(), o.schedule)
-				return err
-			}
-			if o.count > 1 || o.untilFail {
-				return o.repeat(stdout)
-			}
-			return o.run(stdout)
-		},
+		RunE: func(c *cobra.Command, args []string) error { return o.do(stdout, c.Flags(), args) },
 	}
-	f := c.Flags()
+	o.register(c.Flags())
+	return c
+}
+
+// do is `raftlab run` with these scenarios.
+func (o *options) do(stdout io.Writer, flags *pflag.FlagSet, scenarios []string) error {
+	runs, err := o.each(scenarios)
+	if err != nil {
+		return err
+	}
+	if len(runs) > 1 {
+		return severally(stdout, flags, runs)
+	}
+	o.scenario = "default"
+	if len(scenarios) == 1 {
+		o.scenario = scenarios[0]
+	}
+	if err := o.take(flags); err != nil {
+		return err
+	}
+	if err := o.validate(o.sources(scenarios) > 1); err != nil {
+		return err
+	}
+	if o.dryRun {
+		o.sayCannot(stdout, "# ")
+		_, err := fmt.Fprintf(stdout, "# %s\n%s", o.again(), o.schedule)
+		return err
+	}
+	if o.count > 1 || o.untilFail {
+		return o.repeat(stdout)
+	}
+	return o.run(stdout)
+}
+
+// register says what flags there are.
+func (o *options) register(f *pflag.FlagSet) {
 	f.StringVar(&o.seedText, "seed", "", "draws faults, targets and workload (default: a new one, printed)")
 	f.StringVar(&o.scheduleFile, "schedule", "", "run the schedule in this file (what --dry-run prints) instead of a scenario")
 	f.StringVar(&o.faults, "faults", "", "compose a schedule of these instead: words or whole faults, as in 'partition,crash leader,delay all delay=80ms'")
@@ -141,7 +150,6 @@ none there, it builds one.`,
 	f.IntVar(&o.count, "count", 1, "run so often, each with a seed of its own unless --seed is given, and say how often it failed")
 	f.BoolVar(&o.untilFail, "until-fail", false, "with --count: stop at the first run that fails")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the schedule and stop")
-	return c
 }
 
 // repeat runs the same again and again.
