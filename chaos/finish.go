@@ -100,6 +100,9 @@ func (p *progress) judge(ctx context.Context, logs, recorded error) {
 	if _, lists := p.workload.(*harness.Lists); lists {
 		p.add(guarded("no element lost or doubled", func() Check { return p.listed(history.Operations) }))
 	}
+	if _, sessions := p.workload.(*harness.Sessions); sessions {
+		p.add(guarded("writes were repeated", func() Check { return repeated(history.Operations) }))
+	}
 	for _, rule := range []harness.Rule{harness.OneLeaderPerTerm, harness.CommitMonotonic, harness.EqualStateHash} {
 		p.add(guarded(string(rule), func() Check { return invariant(rule, r.Observed, p.untold) }))
 	}

@@ -126,3 +126,24 @@ func TestOneOfAThingIsNotPlural(t *testing.T) {
 		}
 	}
 }
+
+// A run of sessions in which no write had to be sent again has tested nothing of them.
+func TestSessionsAreTestedOnlyByWritesThatAreSentAgain(t *testing.T) {
+	once := linearizability.Operation{Kind: linearizability.Put, Once: "a", Result: linearizability.Result{Outcome: linearizability.OK}}
+	lost, again := once, once
+	lost.Attempts, lost.Outcome = 4, linearizability.Unknown
+	again.Attempts = 2
+	for _, c := range []struct {
+		ops  []linearizability.Operation
+		want Verdict
+	}{
+		{nil, Unknown},
+		{[]linearizability.Operation{once}, Unknown},
+		{[]linearizability.Operation{once, lost}, Unknown},
+		{[]linearizability.Operation{once, lost, again}, Pass},
+	} {
+		if got := repeated(c.ops); got.Verdict != c.want {
+			t.Errorf("%d operations: %s, want %s: %s, %s", len(c.ops), got.Verdict, c.want, got.Looked, got.Reason)
+		}
+	}
+}

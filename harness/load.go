@@ -238,7 +238,11 @@ func (w *worker) once(ctx context.Context) error {
 		return err
 	}
 	op.Client, op.Node, op.Phase = w.id, w.at, w.load.tally.phase()
-	op, err = attempt(ctx, w.load.config.Recorder, client, op, w.load.config.Timeout)
+	send := within(w.load.config.Timeout, client)
+	if op.Once != "" {
+		send = w.repeat
+	}
+	op, err = record(ctx, w.load.config.Recorder, op, send)
 	w.load.config.Workload.Observe(op)
 	if err != nil {
 		return err
@@ -250,19 +254,28 @@ func (w *worker) once(ctx context.Context) error {
 	return nil
 }
 
-// attempt records the call, sends it once, and records what came back. The error is the recorder's.
-func attempt(ctx context.Context, rec Recorder, c Client, op linearizability.Operation, timeout time.Duration) (linearizability.Operation, error) {
+// record records the call, sends it, and records what came back. The error is the recorder's.
+func record(ctx context.Context, rec Recorder, op linearizability.Operation, send sender) (linearizability.Operation, error) {
 	op, err := rec.Invoke(op)
 	if err != nil {
 		return op, fmt.Errorf("harness: record a call: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	result := c.Do(ctx, op)
-	if op, err = rec.Return(op.ID, result); err != nil {
+	if op, err = rec.Return(op.ID, send(ctx, op)); err != nil {
 		return op, fmt.Errorf("harness: record a return: %w", err)
 	}
 	return op, nil
+}
+
+// sender sends an operation and says what may be concluded.
+type sender func(context.Context, linearizability.Operation) linearizability.Result
+
+// within is one attempt that has so much time.
+func within(timeout time.Duration, c Client) sender {
+	return func(ctx context.Context, op linearizability.Operation) linearizability.Result {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		return c.Do(ctx, op)
+	}
 }
 
 // FinalReads is the phase of the operations of ReadAll.
@@ -300,7 +313,7 @@ func ReadAll(ctx context.Context, c Cluster, s System, rec Recorder, keys []stri
 
 func readUntilOK(ctx context.Context, rec Recorder, c Client, op linearizability.Operation, timeout time.Duration, counts *tally) error {
 	for {
-		done, err := attempt(ctx, rec, c, op, timeout)
+		done, err := record(ctx, rec, op, within(timeout, c))
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sync"
 
 	"raftlab/linearizability"
 )
@@ -72,85 +71,43 @@ func (c *RegistersConfig) defaults() error {
 // Registers asks for gets, puts, deletes and compare-and-sets on keys k0, k1, ... Every value is written
 // at most once, so a read says which write it saw. A key that has had its share of operations, or of unknown
 // outcomes, is retired and replaced by the next.
-type Registers struct {
-	config RegistersConfig
+type Registers struct{ *rotation[register] }
 
-	mu     sync.Mutex
-	made   int                  // keys made so far: k0 to k<made-1>
-	active []*register          // in use, config.Keys of them
-	byKey  map[string]*register // active and retired
-	writes map[int]int          // values made so far, per client
-}
-
-// register is what the workload knows of one key.
-type register struct {
-	key      string
-	asked    int
-	inFlight int
-	unknown  int
-	recent   []string // values that some reply has shown to be there at some time, newest last
-}
+// register is the values that some reply has shown to be there at some time, newest last.
+type register struct{ recent []string }
 
 // recentMax bounds the values that a compare-and-set chooses from: old ones never match.
 const recentMax = 3
 
 // NewRegisters makes the workload, or names the field that is wrong.
 func NewRegisters(config RegistersConfig) (*Registers, error) {
-	if err := config.defaults(); err != nil {
+	keys, err := newRotation[register]("k", config)
+	if err != nil {
 		return nil, err
 	}
-	w := &Registers{config: config, byKey: map[string]*register{}, writes: map[int]int{}}
-	for range config.Keys {
-		w.active = append(w.active, w.newRegister())
-	}
-	return w, nil
-}
-
-func (w *Registers) newRegister() *register {
-	reg := &register{key: fmt.Sprintf("k%d", w.made)}
-	w.made++
-	w.byKey[reg.key] = reg
-	return reg
+	return &Registers{keys}, nil
 }
 
 func (w *Registers) Next(r *rand.Rand, client int) (linearizability.Operation, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	reg := w.choose(r)
-	if reg == nil {
+	s := w.take(r)
+	if s == nil {
 		return linearizability.Operation{}, false
 	}
-	op := linearizability.Operation{Kind: w.kind(r, len(reg.recent) > 0), Key: reg.key}
+	recent := s.seen.recent
+	op := linearizability.Operation{Kind: w.kind(r, len(recent) > 0), Key: s.key}
 	switch op.Kind {
 	case linearizability.Put:
-		op.Value = w.value(client)
+		op.Value = w.word(client)
 	case linearizability.CAS:
-		op.Value = w.value(client)
-		op.Expect = reg.recent[r.IntN(len(reg.recent))]
+		op.Value = w.word(client)
+		op.Expect = recent[r.IntN(len(recent))]
 		if r.IntN(2) == 0 { // else most would lose the race against a newer value
-			op.Expect = reg.recent[len(reg.recent)-1]
+			op.Expect = recent[len(recent)-1]
 		}
-	}
-	reg.asked++
-	reg.inFlight++
-	if reg.asked >= w.config.OpsPerKey {
-		w.retire(reg)
 	}
 	return op, true
-}
-
-// choose draws one of the keys that may take another client, nil if none may.
-func (w *Registers) choose(r *rand.Rand) *register {
-	var free []*register
-	for _, reg := range w.active {
-		if reg.inFlight < w.config.ClientsPerKey {
-			free = append(free, reg)
-		}
-	}
-	if len(free) == 0 {
-		return nil
-	}
-	return free[r.IntN(len(free))]
 }
 
 // kind draws by weight; without a value to expect there is no compare-and-set.
@@ -176,37 +133,15 @@ func (w *Registers) kind(r *rand.Rand, canCAS bool) linearizability.Kind {
 	return linearizability.CAS
 }
 
-func (w *Registers) value(client int) string {
-	w.writes[client]++
-	return fmt.Sprintf("c%d-%d", client, w.writes[client])
-}
-
-// retire puts a new key in the place of this one.
-func (w *Registers) retire(reg *register) {
-	if i := slices.Index(w.active, reg); i >= 0 {
-		w.active[i] = w.newRegister()
-	}
-}
-
 func (w *Registers) Observe(op linearizability.Operation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	reg := w.byKey[op.Key]
-	if reg == nil {
-		return // not one of ours: a final read of a key that another workload wrote
+	s := w.give(op)
+	if s == nil {
+		return
 	}
-	reg.inFlight--
-	switch {
-	case op.Outcome == linearizability.OK && op.Kind == linearizability.Get && op.Got != nil:
-		reg.saw(*op.Got)
-	case op.Outcome == linearizability.OK && op.Kind == linearizability.Put,
-		op.Outcome == linearizability.OK && op.Kind == linearizability.CAS && op.Swapped:
-		reg.saw(op.Value)
-	case op.Outcome == linearizability.Unknown && op.Kind != linearizability.Get:
-		// A read of unknown outcome changed nothing: the checker drops it.
-		if reg.unknown++; reg.unknown == w.config.UnknownsPerKey {
-			w.retire(reg)
-		}
+	if value, ok := shown(op); ok {
+		s.seen.saw(value)
 	}
 }
 
@@ -222,14 +157,31 @@ func (reg *register) saw(value string) {
 	}
 }
 
-func (w *Registers) Keys() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var keys []string
-	for i := range w.made {
-		if key := fmt.Sprintf("k%d", i); w.byKey[key].asked > 0 {
-			keys = append(keys, key)
-		}
+// Sessions asks for what Registers does, and its writes carry an idempotency key: one that has no answer is sent again, to one
+// member after the other, and must be done once however often it arrives (Raft thesis §6.3). A write that is done twice, or
+// that is answered as if it had not been done, breaks the history of a register: a compare-and-set that was done is refused
+// when it arrives again, and a put that arrives late takes back what came after it.
+type Sessions struct{ Registers }
+
+// NewSessions makes the workload, or names the field that is wrong.
+func NewSessions(config RegistersConfig) (*Sessions, error) {
+	w, err := NewRegisters(config)
+	if err != nil {
+		return nil, err
 	}
-	return keys
+	return &Sessions{*w}, nil
+}
+
+func (w *Sessions) Next(r *rand.Rand, client int) (linearizability.Operation, bool) {
+	op, ok := w.Registers.Next(r, client)
+	switch {
+	case !ok || op.Kind == linearizability.Get:
+	case op.Kind == linearizability.Delete:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		op.Once = w.word(client)
+	default:
+		op.Once = op.Value
+	}
+	return op, ok
 }

@@ -26,7 +26,7 @@ const (
 	Unknown Outcome = "unknown" // may have happened, or may yet: concurrent with everything after its call
 )
 
-// Operation is one attempt on the wire: its call and, if there was one, its return. Times are from one
+// Operation is one attempt on the wire, or several where it says so (Once): its call and, if there was one, its return. Times are from one
 // monotonic clock, counted from the start of the history.
 type Operation struct {
 	ID      int64  `json:"id"`      // order of the calls, from 1
@@ -39,6 +39,9 @@ type Operation struct {
 	Key    string `json:"key"`
 	Value  string `json:"value,omitempty"`  // Put, CAS: what to write; unique in its history
 	Expect string `json:"expect,omitempty"` // CAS: what must be there
+	// Once is the idempotency key of a write that may be sent more than once and must be done once; then the operation is
+	// from the first call to the last return.
+	Once string `json:"once,omitempty"`
 
 	Call   time.Duration `json:"call_ns"`
 	Return time.Duration `json:"return_ns,omitempty"` // zero where it never returned
@@ -64,6 +67,8 @@ type Result struct {
 	// Bug is set where the member itself called its reply the result of a bug. It changes no outcome; a lab that sees it
 	// need not look further.
 	Bug bool `json:"bug,omitempty"`
+	// Attempts counts those on the wire where there were more than one.
+	Attempts int `json:"attempts,omitempty"`
 }
 
 // Header is the first line of a history.
@@ -130,6 +135,9 @@ func (op Operation) validCall() error {
 		}
 	default:
 		return fmt.Errorf("kind %q is none of get, put, delete and cas", op.Kind)
+	}
+	if op.Once != "" && op.Kind == Get {
+		return errors.New("a get changes nothing, so it needs no idempotency key")
 	}
 	if op.ID <= 0 {
 		return fmt.Errorf("id %d is not positive", op.ID)

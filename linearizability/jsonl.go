@@ -13,9 +13,9 @@ import (
 
 // formatVersion changes when a field is added, removed or changes its meaning: the reader refuses fields that
 // it does not know, because a misspelt one would quietly judge another history. Version 2 has version and no_effect in a
-// return; what has neither reads as before.
+// return, version 3 once in an invoke and attempts in a return; what has none of them reads as before.
 const (
-	formatVersion       = 2
+	formatVersion       = 3
 	formatVersionOldest = 1
 )
 
@@ -44,6 +44,7 @@ type (
 		Key     string        `json:"key"`
 		Value   string        `json:"value,omitempty"`
 		Expect  string        `json:"expect,omitempty"`
+		Once    string        `json:"once,omitempty"`
 		Call    time.Duration `json:"call_ns"`
 	}
 	returnLine struct {
@@ -179,7 +180,7 @@ func (p *reader) takeInvoke(line []byte) error {
 	}
 	op := Operation{
 		ID: l.ID, Process: l.Process, Client: l.Client, Node: l.Node, Phase: l.Phase,
-		Kind: l.Kind, Key: l.Key, Value: l.Value, Expect: l.Expect, Call: l.Call,
+		Kind: l.Kind, Key: l.Key, Value: l.Value, Expect: l.Expect, Once: l.Once, Call: l.Call,
 	}
 	if err := op.validCall(); err != nil {
 		return err

@@ -24,7 +24,7 @@ func TestTheReaderNamesTheLineOfAnError(t *testing.T) {
 		{"empty file", "it is empty", nil},
 		{"no header", "line 1: type \"invoke\"", []string{callPut}},
 		{"second header", "line 2: type \"history\"", []string{head, head}},
-		{"later version", "line 1: version 3", []string{strings.Replace(head, `"version":1`, `"version":3,"new":1`, 1)}},
+		{"later version", "line 1: version 4", []string{strings.Replace(head, `"version":1`, `"version":4,"new":1`, 1)}},
 		{"unknown type", "line 2: type \"fault\"", []string{head, `{"type":"fault"}`}},
 		{"no JSON in the middle", "line 2: not a JSON record", []string{head, `{"type":"inv`, donePut}},
 		{"no JSON in a whole last line", "line 2: not a JSON record", []string{head, `{"type":"inv`}},

@@ -111,7 +111,7 @@ func (r *Recorder) Invoke(op Operation) (Operation, error) {
 	op.Call = r.stamp()
 	if err := r.write(invokeLine{
 		Type: "invoke", ID: op.ID, Process: op.Process, Client: op.Client, Node: op.Node, Phase: op.Phase,
-		Kind: op.Kind, Key: op.Key, Value: op.Value, Expect: op.Expect, Call: op.Call,
+		Kind: op.Kind, Key: op.Key, Value: op.Value, Expect: op.Expect, Once: op.Once, Call: op.Call,
 	}); err != nil {
 		return Operation{}, err
 	}

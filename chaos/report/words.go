@@ -85,6 +85,9 @@ func (r Run) sentence(op linearizability.Operation) string {
 	} else {
 		b.WriteString(", never answered")
 	}
+	if op.Attempts > 1 {
+		fmt.Fprintf(&b, " and %d attempts with one idempotency key", op.Attempts)
+	}
 	if op.ServedBy != "" {
 		fmt.Fprintf(&b, " by %s", r.node(op.ServedBy))
 	}

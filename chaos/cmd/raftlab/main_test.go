@@ -141,7 +141,7 @@ func TestBadInputIsOneClearSentenceAndTheRightExitCode(t *testing.T) {
 		{"run --mutant local-read --backend process", nil, chaos.ExitEnvironment, "not inside the source of raftlab"},
 		{"run --leader-within soon", nil, chaos.ExitUsage, `--leader-within "soon" is not a time such as 10s`},
 		{"run --served-within -1s", nil, chaos.ExitUsage, "--served-within -1s must not be negative"},
-		{"run --workload sets", nil, chaos.ExitUsage, `--workload "sets" is not known; use one of registers, lists`},
+		{"run --workload sets", nil, chaos.ExitUsage, `--workload "sets" is not known; use one of registers, lists, sessions`},
 		{"run --system etdc", nil, chaos.ExitUsage, `--system "etdc" is not known; use one of raftkv, etcd, etcd-serializable, pyraft`},
 		{"run --system etcd --mutant local-read", nil, chaos.ExitUsage, "--mutant local-read is a bug of raftd, not of etcd"},
 		{"run --system pyraft --backend process", nil, chaos.ExitUsage, "--system pyraft wants --image or --binary"},

@@ -99,6 +99,9 @@ func (c *client) request(ctx context.Context, endpoint string, op linearizabilit
 		return nil, nil, fmt.Errorf("raftkv: %w", err)
 	}
 	req.Header.Set("X-Request-Id", strconv.FormatInt(op.ID, 10))
+	if op.Once != "" {
+		req.Header.Set("Idempotency-Key", op.Once)
+	}
 	if body != nil {
 		req.Header.Set("Content-Type", "text/plain")
 	}

@@ -40,6 +40,8 @@ var (
 	_ harness.Versioner   = (*System)(nil)
 	_ harness.Snapshotter = (*System)(nil)
 	_ harness.Clocker     = (*System)(nil)
+
+	_ harness.SessionKeeper = (*System)(nil)
 )
 
 // New makes the adapter.
@@ -68,6 +70,9 @@ func New(o Options) *System {
 
 // Close ends the connections that Ready and Inspect have left open.
 func (s *System) Close() { s.ask.CloseIdleConnections() }
+
+// Sessions: raftd remembers the idempotency keys of ten thousand writes.
+func (s *System) Sessions() bool { return true }
 
 // Name is "raftkv".
 func (s *System) Name() string { return "raftkv" }
