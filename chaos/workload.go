@@ -16,6 +16,12 @@ var Workloads = []string{"registers", "lists", "sessions"}
 // ErrWorkload is returned for a workload that nobody knows, or that the system cannot be asked.
 var ErrWorkload = errors.New("chaos: workload")
 
+// CanAsk says whether clients of a system can be told to do this, before anything is started.
+func CanAsk(s harness.System, workload string) error {
+	_, err := newWorkload(workload, 0, s)
+	return err
+}
+
 func newWorkload(name string, keys int, s harness.System) (harness.Workload, error) {
 	can := harness.Kinds(s)
 	config := harness.RegistersConfig{Keys: keys, Weights: harness.Weights{}.Only(can)}

@@ -148,6 +148,8 @@ func TestBadInputIsOneClearSentenceAndTheRightExitCode(t *testing.T) {
 		{"run --system etcd --backend process", nil, chaos.ExitEnvironment, "no etcd to run: there is none beside raftlab, and"},
 		{"run --backend docker", noDocker, chaos.ExitEnvironment, "no Docker engine answered"},
 		{"report", nil, chaos.ExitUsage, "report: no run in runs/latest: it has neither run.json nor history.jsonl"},
+		{"run --workload sessions --system etcd", nil, chaos.ExitUsage, "--workload sessions, --system etcd: chaos: workload: a write may be sent again only with an idempotency key, which etcd does not have"},
+		{"run --workload lists --system raftkv,pyraft", nil, chaos.ExitUsage, "lists are appended to by compare-and-set, which pyraft does not have"},
 		{"report a b", nil, chaos.ExitUsage, "one run directory, not 2"},
 		{"fault explode n1", nil, chaos.ExitUsage, `fault "explode" is not known; use partition, kill, pause, heal or status`},
 		{"fault kill", nil, chaos.ExitUsage, "fault kill takes 1 to 1 groups of members"},

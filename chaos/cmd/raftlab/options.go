@@ -53,6 +53,11 @@ func (o *options) take(flags *pflag.FlagSet) error {
 	if !slices.Contains(chaos.Workloads, o.workload) {
 		return usage("--workload %q is not known; use one of %s", o.workload, strings.Join(chaos.Workloads, ", "))
 	}
+	system := o.store.open(o.image, o.binary)
+	defer system.Close()
+	if err := chaos.CanAsk(system, o.workload); err != nil {
+		return usage("--workload %s, --system %s: %w", o.workload, o.system, err)
+	}
 	switch {
 	case o.backend != "auto" && o.backend != "docker" && o.backend != "process":
 		return usage("--backend %q is none of auto, docker, process", o.backend)
