@@ -7,6 +7,7 @@ COPY go.mod go.sum ./
 COPY raft raft
 COPY node node
 COPY chaos/agent chaos/agent
+COPY harness/diskfault harness/diskfault
 # Not `go mod download`: that would bring the lab's modules too, and this image needs few.
 RUN mkdir -p /out/data \
  && CGO_ENABLED=0 go build -trimpath -ldflags=-s -o /out/raftd ./node/cmd/raftd \

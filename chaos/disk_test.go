@@ -69,7 +69,7 @@ func TestADiskFaultIsJudgedByWhatItsDiskHasCounted(t *testing.T) {
 
 func TestOnlyAScheduleThatBreaksDisksAsksForThem(t *testing.T) {
 	for _, s := range Scenarios {
-		want := strings.Contains(" lost-writes torn-write disk-full hung-disk slow-disk disk-error bit-flip ", " "+s.Name+" ")
+		want := strings.Contains(" everything lost-writes torn-write disk-full hung-disk slow-disk disk-error bit-flip ", " "+s.Name+" ")
 		schedule, _ := s.Schedule(1, anything{})
 		if got := schedule.BreaksDisks(); got != want {
 			t.Errorf("%s: %v", s.Name, got)

@@ -27,7 +27,7 @@ import (
 var raftd, mutant string
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "disk" { // this program as the agent that puts a disk under a member
+	if disk.Meant(os.Args) { // this program as the agent that puts a disk under a member
 		os.Exit(disk.Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	code, err := build(m)

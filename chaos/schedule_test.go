@@ -81,9 +81,11 @@ type anything struct {
 	harness.Networker
 	harness.Shaper
 	harness.Member
+	harness.Disker
 }
 
 func (anything) World() string                { return "any" }
+func (anything) Disks() error                 { return nil }
 func (anything) CanShape(harness.Shape) error { return nil }
 
 func drawn(s Scenario, seed uint64) Schedule {
@@ -117,6 +119,9 @@ func TestEverythingDrawsEveryFamilyThatTheWorldHasAndNamesTheOthers(t *testing.T
 	faults, cannot := Drawable(&process.Cluster{})
 	if len(faults) == 0 || !strings.Contains(strings.Join(cannot, "; "), "reorder: process: shape: a relay carries streams") {
 		t.Errorf("processes cannot %q", cannot)
+	}
+	if !strings.Contains(strings.Join(cannot, "; "), "disk-hang: process: no member was started on a disk") {
+		t.Errorf("processes without disks of the lab cannot %q", cannot)
 	}
 	for _, f := range faults {
 		if f.Kind == Reorder || f.Kind == Duplicate {

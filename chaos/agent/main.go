@@ -10,7 +10,8 @@
 //	agent heal [--peer IP[/in|/out]]... remove the rules for these peers, or the whole table
 //	agent check                         can this kernel do all of this here?
 //	agent disk FLAGS -- PROGRAM ...     run a member above a disk that can be broken: see the package disk
-//	agent disk-ask SOCKET JSON          send a request to such a disk, print its reply
+//	agent disk-ask SOCKET               send lines of requests to such a disk, print its replies
+//	agent disk-check DIR                can a disk be mounted here, below this directory?
 package main
 
 import (
@@ -32,7 +33,7 @@ import (
 
 // Exit codes: 0 done, 1 the kernel refused, 3 it cannot do this here, 64 usage.
 func main() {
-	if len(os.Args) > 1 && (os.Args[1] == "disk" || os.Args[1] == "disk-ask") {
+	if disk.Meant(os.Args) {
 		os.Exit(disk.Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	err := run(os.Args[1:], os.Stdin, os.Stdout)

@@ -103,16 +103,21 @@ func (c *Cluster) counters(ctx context.Context, a *agent) (counters, error) {
 // agentUnsupported is the agent's exit code where the kernel or the container lacks what a cut needs.
 const agentUnsupported = 3
 
-// exec runs one command of the agent and returns its output.
+// exec runs one command of the side-car and returns its output.
 func (c *Cluster) exec(ctx context.Context, a *agent, args ...string) ([]byte, error) {
+	return c.engine.exec(ctx, a.container, c.options.AgentPath, args...)
+}
+
+// exec runs one command of the agent at path in a container and returns its output.
+func (e *engine) exec(ctx context.Context, container, path string, args ...string) ([]byte, error) {
 	fail := func(err error) error { return fmt.Errorf("docker: agent %s: %w", strings.Join(args, " "), err) }
-	created, err := c.engine.api.ExecCreate(ctx, a.container, client.ExecCreateOptions{
-		User: "0:0", AttachStdout: true, AttachStderr: true, Cmd: append([]string{c.options.AgentPath}, args...),
+	created, err := e.api.ExecCreate(ctx, container, client.ExecCreateOptions{
+		User: "0:0", AttachStdout: true, AttachStderr: true, Cmd: append([]string{path}, args...),
 	})
 	if err != nil {
 		return nil, fail(err)
 	}
-	attached, err := c.engine.api.ExecAttach(ctx, created.ID, client.ExecAttachOptions{})
+	attached, err := e.api.ExecAttach(ctx, created.ID, client.ExecAttachOptions{})
 	if err != nil {
 		return nil, fail(err)
 	}
@@ -125,7 +130,7 @@ func (c *Cluster) exec(ctx context.Context, a *agent, args ...string) ([]byte, e
 	}
 	for {
 		// The stream can end a moment before the engine has noted the exit.
-		inspected, err := c.engine.api.ExecInspect(ctx, created.ID, client.ExecInspectOptions{})
+		inspected, err := e.api.ExecInspect(ctx, created.ID, client.ExecInspectOptions{})
 		switch {
 		case err != nil:
 			return nil, fail(err)
@@ -142,42 +147,4 @@ func (c *Cluster) exec(ctx context.Context, a *agent, args ...string) ([]byte, e
 		case <-time.After(time.Millisecond):
 		}
 	}
-}
-
-// CheckNetwork says whether links can be cut in containers of this engine (harness.ErrUnsupported if not): it runs `agent check` in one that has
-// NET_ADMIN and a network namespace of its own.
-func CheckNetwork(ctx context.Context, runID, image, agentPath string) error {
-	o := Options{RunID: runID, AgentImage: image, AgentPath: agentPath}
-	if err := o.defaults(); err != nil {
-		return err
-	}
-	e, err := connect(ctx)
-	if err != nil {
-		return err
-	}
-	c := &Cluster{options: o, engine: e}
-	err = c.checkNetwork(ctx, "NET_ADMIN")
-	if closed := c.Close(ctx); err == nil {
-		err = closed
-	}
-	return err
-}
-
-func (c *Cluster) checkNetwork(ctx context.Context, capabilities ...string) error {
-	if _, err := c.engine.findImage(ctx, c.options.AgentImage); err != nil {
-		return err
-	}
-	created, err := c.engine.api.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Name:       c.objectName("check"),
-		Config:     &container.Config{Image: c.options.AgentImage, Entrypoint: []string{c.options.AgentPath}, Cmd: []string{"wait"}, User: "0:0", StopSignal: "SIGKILL", Labels: c.labels("agent", "")},
-		HostConfig: &container.HostConfig{NetworkMode: "none", CapDrop: []string{"ALL"}, CapAdd: capabilities},
-	})
-	if err != nil {
-		return fmt.Errorf("docker: check: %w", err)
-	}
-	if _, err := c.engine.api.ContainerStart(ctx, created.ID, client.ContainerStartOptions{}); err != nil {
-		return fmt.Errorf("docker: check: %w", err)
-	}
-	_, err = c.exec(ctx, &agent{container: created.ID}, "check")
-	return err
 }

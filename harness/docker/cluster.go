@@ -15,14 +15,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
-	"golang.org/x/sys/unix"
 
 	"raftlab/harness"
 )
@@ -36,6 +34,10 @@ type Options struct {
 	// AgentImage holds the side-car's program at AgentPath. Default: the image of the first member, /raftlab-agent.
 	AgentImage string
 	AgentPath  string
+	// Disks puts a disk that can be broken under each member: see CheckDisks for what it takes. Its files are in the volume of
+	// the member, below /raftlab-disk.
+	Disks      bool
+	FuseDevice string // of the engine's machine, default /dev/fuse
 	// Grace is how long the first member may take alone before the others are started: a store that is founded
 	// by one member is ready by then, one that needs a majority never will be. Default 3 s.
 	Grace time.Duration
@@ -58,6 +60,9 @@ func (o *Options) defaults() error {
 	if o.AgentPath == "" {
 		o.AgentPath = "/raftlab-agent"
 	}
+	if o.FuseDevice == "" {
+		o.FuseDevice = "/dev/fuse"
+	}
 	if o.Grace == 0 {
 		o.Grace = 3 * time.Second
 	}
@@ -76,6 +81,7 @@ type Cluster struct {
 	host     string // where published ports are reached
 	subnet   netip.Prefix
 	cuts     cuts
+	disks    disks
 
 	mu      sync.RWMutex
 	places  []harness.Place
@@ -168,6 +174,11 @@ func (c *Cluster) create(ctx context.Context) error {
 	if _, err := c.engine.findImage(ctx, c.options.AgentImage); err != nil {
 		return err
 	}
+	if c.options.Disks {
+		if err := c.prepareDisks(ctx); err != nil {
+			return err
+		}
+	}
 	if c.subnet, err = c.engine.createNetwork(ctx, c.objectName("net"), c.labels("network", "")); err != nil {
 		return err
 	}
@@ -217,7 +228,7 @@ func (c *Cluster) createContainer(ctx context.Context, m *member, place harness.
 	if c.engine.local {
 		binding.HostIP = netip.MustParseAddr("127.0.0.1")
 	}
-	created, err := c.provider.CreateContainer(ctx, testcontainers.ContainerRequest{
+	request := testcontainers.ContainerRequest{
 		Image: spec.Image, Name: c.objectName(place.Name), Cmd: spec.Args, Env: env,
 		Labels:       c.labels("member", place.Name),
 		Networks:     []string{c.objectName("net")},
@@ -236,11 +247,20 @@ func (c *Cluster) createContainer(ctx context.Context, m *member, place harness.
 				s.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: m.address}
 			}
 		},
-	})
+	}
+	if c.options.Disks {
+		if err := c.onDisk(ctx, &request, place.Data, volume); err != nil {
+			return fmt.Errorf("docker: disk of %s: %w", place.Name, err)
+		}
+	}
+	created, err := c.provider.CreateContainer(ctx, request)
 	if err != nil {
 		return fmt.Errorf("docker: create %s: %w", place.Name, err)
 	}
 	m.container, m.image = created.GetContainerID(), spec.Image
+	if c.options.Disks {
+		return c.giveAgent(ctx, m.container)
+	}
 	return nil
 }
 
@@ -329,50 +349,4 @@ func (c *Cluster) Start(ctx context.Context, node string) error {
 		return fmt.Errorf("docker: start %s: %w", node, err)
 	}
 	return errors.Join(c.reapply(ctx, node, left), c.reshape(ctx, node))
-}
-
-// Kill sends a signal to the member's process, and returns when the container has ended where it is SIGKILL.
-func (c *Cluster) Kill(ctx context.Context, node string, signal syscall.Signal) error {
-	m, err := c.member(node)
-	if err != nil {
-		return err
-	}
-	m.forget()
-	if _, err := c.engine.api.ContainerKill(ctx, m.id(), client.ContainerKillOptions{Signal: unix.SignalName(signal)}); err != nil {
-		return fmt.Errorf("docker: kill %s: %w", node, err)
-	}
-	if signal != syscall.SIGKILL {
-		return nil
-	}
-	wait := c.engine.api.ContainerWait(ctx, m.id(), client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
-	select {
-	case <-wait.Result:
-		return nil
-	case err := <-wait.Error:
-		return fmt.Errorf("docker: %s has not ended: %w", node, err)
-	}
-}
-
-// Pause freezes every process of the member's container.
-func (c *Cluster) Pause(ctx context.Context, node string) error {
-	m, err := c.member(node)
-	if err != nil {
-		return err
-	}
-	if _, err := c.engine.api.ContainerPause(ctx, m.id(), client.ContainerPauseOptions{}); err != nil {
-		return fmt.Errorf("docker: pause %s: %w", node, err)
-	}
-	return nil
-}
-
-// Resume lets a paused member go on.
-func (c *Cluster) Resume(ctx context.Context, node string) error {
-	m, err := c.member(node)
-	if err != nil {
-		return err
-	}
-	if _, err := c.engine.api.ContainerUnpause(ctx, m.id(), client.ContainerUnpauseOptions{}); err != nil {
-		return fmt.Errorf("docker: resume %s: %w", node, err)
-	}
-	return nil
 }

@@ -83,7 +83,7 @@ func (s badFlag) Spec(self harness.Place, all []harness.Place) harness.Spec {
 
 func TestLinksCanBeCutHere(t *testing.T) {
 	needDocker(t)
-	if err := CheckNetwork(t.Context(), fmt.Sprintf("test-%d-check", os.Getpid()), image, ""); err != nil {
+	if err := CheckNetwork(t.Context(), Options{RunID: fmt.Sprintf("test-%d-check", os.Getpid()), AgentImage: image}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -25,6 +25,8 @@ func (e ImageMissing) Error() string {
 type Image struct {
 	ID         string // sha256:...
 	EntryPoint []string
+	Cmd        []string
+	User       string // as it stands there, empty for root
 }
 
 // FindImage returns ImageMissing where a start would have to pull.
@@ -47,7 +49,7 @@ func (e *engine) findImage(ctx context.Context, name string) (Image, error) {
 	}
 	found := Image{ID: inspected.ID}
 	if inspected.Config != nil {
-		found.EntryPoint = inspected.Config.Entrypoint
+		found.EntryPoint, found.Cmd, found.User = inspected.Config.Entrypoint, inspected.Config.Cmd, inspected.Config.User
 	}
 	return found, nil
 }
@@ -102,22 +104,30 @@ func BuildImage(ctx context.Context, tag, path, program string) error {
 
 // buildContext is a tar of a Dockerfile and of one program.
 func buildContext(recipe string, program []byte) (io.Reader, error) {
+	files, err := archive(file{"Dockerfile", 0o644, []byte(recipe)}, file{"program", 0o755, program})
+	return bytes.NewReader(files), err
+}
+
+type file struct {
+	name string
+	mode int64
+	data []byte
+}
+
+// archive is a tar of these files, all root's.
+func archive(all ...file) ([]byte, error) {
 	var files bytes.Buffer
-	archive := tar.NewWriter(&files)
-	for _, file := range []struct {
-		name string
-		mode int64
-		data []byte
-	}{{"Dockerfile", 0o644, []byte(recipe)}, {"program", 0o755, program}} {
-		head := &tar.Header{Name: file.name, Mode: file.mode, Size: int64(len(file.data))}
-		if err := archive.WriteHeader(head); err != nil {
+	w := tar.NewWriter(&files)
+	for _, f := range all {
+		if err := w.WriteHeader(&tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.data))}); err != nil {
 			return nil, err
 		}
-		if _, err := archive.Write(file.data); err != nil {
+		if _, err := w.Write(f.data); err != nil {
 			return nil, err
 		}
 	}
-	return &files, archive.Close()
+	err := w.Close()
+	return files.Bytes(), err
 }
 
 // RemoveImage removes a tag, and the layers that only this image needs.

@@ -100,11 +100,17 @@ func needDocker(t *testing.T) {
 
 func startKVD(t *testing.T, nodes int) (*Cluster, *kvdtest.System) {
 	t.Helper()
+	return startWith(t, Options{Nodes: nodes})
+}
+
+func startWith(t *testing.T, o Options) (*Cluster, *kvdtest.System) {
+	t.Helper()
 	needDocker(t)
 	system := &kvdtest.System{Image: image}
 	started++
 	id := fmt.Sprintf("test-%d-%d", os.Getpid(), started)
-	c, err := Start(kvdtest.Deadline(t, 60*time.Second), system, Options{Nodes: nodes, RunID: id})
+	o.RunID = id
+	c, err := Start(kvdtest.Deadline(t, 60*time.Second), system, o)
 	if err != nil {
 		t.Fatal(err)
 	}

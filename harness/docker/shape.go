@@ -1,21 +1,14 @@
 package docker
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/moby/moby/api/pkg/stdcopy"
-	"github.com/moby/moby/client"
 
 	"raftlab/harness"
 )
@@ -80,13 +73,13 @@ func (s *shaping) begin(ctx context.Context, node string, mu *sync.Mutex) error 
 	args := []string{"shape", fmt.Sprintf("--number=%d", s.number), fmt.Sprintf("--loss=%g", s.shape.Loss),
 		fmt.Sprintf("--reorder=%g", s.shape.Reorder), fmt.Sprintf("--duplicate=%g", s.shape.Duplicate),
 		"--delay=" + s.shape.Delay.String(), "--jitter=" + s.shape.Jitter.String(), fmt.Sprintf("--rate=%d", s.shape.Rate)}
-	made, err := c.startShaper(ctx, a, append(args, c.peers(node, s.plan[node])...))
+	made, err := c.engine.converse(ctx, a.container, c.options.AgentPath, append(args, c.peers(node, s.plan[node])...)...)
 	if err != nil {
 		return fmt.Errorf("docker: shape at %s: %w", node, err)
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	s.shapers[node] = made
+	s.shapers[node] = &shaper{session: made}
 	return nil
 }
 
@@ -167,12 +160,8 @@ func (c *Cluster) reshape(ctx context.Context, node string) error {
 
 // shaper is one `agent shape` that runs. It ends when its standard input does, also where that is because the lab is gone.
 type shaper struct {
-	exec     string
-	attached client.HijackedResponse
-	lines    *bufio.Scanner
-	stderr   *strings.Builder
-	done     chan struct{} // the stream has ended
-	last     []peerPassed
+	*session
+	last []peerPassed
 }
 
 type peerPassed struct {
@@ -182,80 +171,14 @@ type peerPassed struct {
 	harness.Passed
 }
 
-func (c *Cluster) startShaper(ctx context.Context, a *agent, args []string) (*shaper, error) {
-	created, err := c.engine.api.ExecCreate(ctx, a.container, client.ExecCreateOptions{
-		User: "0:0", AttachStdin: true, AttachStdout: true, AttachStderr: true, Cmd: append([]string{c.options.AgentPath}, args...),
-	})
-	if err != nil {
-		return nil, err
-	}
-	attached, err := c.engine.api.ExecAttach(ctx, created.ID, client.ExecAttachOptions{})
-	if err != nil {
-		return nil, err
-	}
-	stdout, write := io.Pipe()
-	s := &shaper{exec: created.ID, attached: attached.HijackedResponse, lines: bufio.NewScanner(stdout), stderr: &strings.Builder{}, done: make(chan struct{})}
-	go func() { // it ends with the stream, which end and Close do
-		defer close(s.done)
-		_, err := stdcopy.StdCopy(write, s.stderr, attached.Reader)
-		write.CloseWithError(errors.Join(err, io.EOF))
-	}()
-	ready, err := s.line(ctx)
-	if err == nil && ready == `"ready"` {
-		return s, nil
-	}
-	s.attached.Close()
-	stdout.Close()
-	<-s.done
-	said := strings.TrimSpace(s.stderr.String())
-	if inspected, failed := c.engine.api.ExecInspect(context.WithoutCancel(ctx), created.ID, client.ExecInspectOptions{}); failed == nil && inspected.ExitCode == agentUnsupported {
-		return nil, fmt.Errorf("%w: %s", harness.ErrUnsupported, said)
-	}
-	return nil, fmt.Errorf("agent %s: %q %w: %s", args[0], ready, err, said)
-}
-
-// line reads one line of the shaper, until ctx ends.
-func (s *shaper) line(ctx context.Context) (string, error) {
-	stop := context.AfterFunc(ctx, s.attached.Close)
-	defer stop()
-	if !s.lines.Scan() {
-		return "", errors.Join(s.lines.Err(), io.ErrUnexpectedEOF, ctx.Err())
-	}
-	return s.lines.Text(), nil
-}
-
 func (s *shaper) passed(ctx context.Context) ([]peerPassed, error) {
-	if _, err := io.WriteString(s.attached.Conn, "\n"); err != nil {
-		return s.last, err
-	}
-	text, err := s.line(ctx)
-	if err != nil {
-		return s.last, err
-	}
 	var read []peerPassed
-	if err := json.Unmarshal([]byte(text), &read); err != nil {
-		return s.last, fmt.Errorf("%w: %q", err, text)
+	if err := s.ask(ctx, nil, &read); err != nil {
+		return s.last, err
 	}
 	for i := range read {
 		read[i].Passed.Held = read[i].Held
 	}
 	s.last = read
 	return read, nil
-}
-
-// end closes the standard input of the agent and waits until it has removed its rules and ended.
-func (s *shaper) end(ctx context.Context) error {
-	if err := s.attached.CloseWrite(); err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, s.attached.Close)
-	defer stop()
-	for s.lines.Scan() {
-	}
-	<-s.done
-	s.attached.Close()
-	if said := strings.TrimSpace(s.stderr.String()); said != "" || ctx.Err() != nil {
-		return errors.Join(ctx.Err(), fmt.Errorf("agent shape: %s", said))
-	}
-	return nil
 }

@@ -16,12 +16,15 @@ import (
 	"raftlab/harness/internal/kvdtest"
 )
 
-var kvd string
+var kvd, agent string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "kvd")
 	if err == nil {
 		kvd, err = kvdtest.Build(dir, kvdtest.Package)
+	}
+	if err == nil {
+		agent, err = kvdtest.Build(dir, "raftlab/chaos/agent")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -40,8 +43,14 @@ func TestMain(m *testing.M) {
 
 func startKVD(t *testing.T, nodes int) (*Cluster, *kvdtest.System) {
 	t.Helper()
+	return startWith(t, Options{Nodes: nodes})
+}
+
+func startWith(t *testing.T, o Options) (*Cluster, *kvdtest.System) {
+	t.Helper()
 	system := &kvdtest.System{Binary: kvd}
-	c, err := Start(kvdtest.Deadline(t, 20*time.Second), system, Options{Nodes: nodes, Dir: t.TempDir()})
+	o.Dir = t.TempDir()
+	c, err := Start(kvdtest.Deadline(t, 20*time.Second), system, o)
 	if err != nil {
 		t.Fatal(err)
 	}

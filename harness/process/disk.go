@@ -1,16 +1,19 @@
 package process
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"sync"
+	"syscall"
 	"time"
 
 	"raftlab/harness"
+	"raftlab/harness/diskfault"
 )
 
 var _ harness.Disker = (*Cluster)(nil)
@@ -42,22 +45,61 @@ func (c *Cluster) Disks() error {
 	return nil
 }
 
+const checkTimeout = 10 * time.Second
+
+// CheckDisks returns nil if members can be started above disks that can be broken. What this machine lacks for it is an
+// error that wraps harness.ErrUnsupported. agent is Options.DiskAgent.
+func CheckDisks(ctx context.Context, agent []string) error {
+	fail := func(err error) error { return fmt.Errorf("process: disks cannot be broken here: %w", err) }
+	if err := supported(); err != nil {
+		return fail(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "raftlab-disk-check-")
+	if err != nil {
+		return fail(err)
+	}
+	defer os.RemoveAll(dir)
+	check := exec.CommandContext(ctx, agent[0], append(agent[1:len(agent):len(agent)], "disk-check", dir)...)
+	check.SysProcAttr = &syscall.SysProcAttr{}
+	inOwnMounts(check.SysProcAttr)
+	said, err := check.CombinedOutput()
+	var ended *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &ended): // no user namespaces, perhaps
+		return fail(fmt.Errorf("%w: %w", harness.ErrUnsupported, err))
+	case ended.ExitCode() == diskfault.ExitUnsupported:
+		return fail(fmt.Errorf("%w: %s", harness.ErrUnsupported, bytes.TrimSpace(said)))
+	}
+	return fail(fmt.Errorf("%w: %s", err, bytes.TrimSpace(said)))
+}
+
 // SetDisk changes how a disk behaves.
 func (c *Cluster) SetDisk(ctx context.Context, node string, d harness.Disk) error {
-	_, err := c.askDisk(ctx, node, map[string]any{"set": d})
+	_, err := c.askDisk(ctx, node, diskfault.Request{Set: &d})
 	return err
 }
 
-// CutPower ends the member, and lets its disk forget.
-func (c *Cluster) CutPower(ctx context.Context, node string, cut harness.PowerCut) error {
-	proc, err := c.running(node)
-	if err != nil {
-		return err
+// CutPower ends the members, and lets their disks forget.
+func (c *Cluster) CutPower(ctx context.Context, nodes []string, cut harness.PowerCut) error {
+	errs := make([]error, len(nodes))
+	var all sync.WaitGroup
+	for i, node := range nodes {
+		all.Go(func() {
+			var proc *process
+			if proc, errs[i] = c.running(node); errs[i] != nil {
+				return
+			}
+			if _, errs[i] = c.askDisk(ctx, node, diskfault.Request{Cut: &cut}); errs[i] == nil {
+				errs[i] = proc.wait(ctx)
+			}
+		})
 	}
-	if _, err := c.askDisk(ctx, node, map[string]any{"cut": cut}); err != nil {
-		return err
-	}
-	return proc.wait(ctx)
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // DiskCounters asks the disk.
@@ -65,7 +107,7 @@ func (c *Cluster) DiskCounters(ctx context.Context, node string) (harness.DiskCo
 	if _, err := c.running(node); err != nil {
 		return c.savedCounters(node)
 	}
-	return c.askDisk(ctx, node, struct{}{})
+	return c.askDisk(ctx, node, diskfault.Request{})
 }
 
 // savedCounters are those that a disk has saved when its member ended.
@@ -75,43 +117,24 @@ func (c *Cluster) savedCounters(node string) (harness.DiskCounters, error) {
 	if err != nil {
 		return saved, err
 	}
-	raw, err := os.ReadFile(filepath.Join(m.place.Data+".disk", "counters.json"))
+	f, err := os.Open(filepath.Join(m.place.Data+".disk", diskfault.Saved))
 	if errors.Is(err, os.ErrNotExist) {
 		return saved, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(raw, &saved)
+	if err != nil {
+		return saved, fmt.Errorf("process: disk of %s: %w", node, err)
 	}
-	return saved, err
+	defer f.Close()
+	return diskfault.ReadSaved(f)
 }
 
-func (c *Cluster) askDisk(ctx context.Context, node string, request any) (harness.DiskCounters, error) {
-	var reply struct {
-		Counters harness.DiskCounters `json:"counters"`
-		Error    string               `json:"error"`
-	}
+func (c *Cluster) askDisk(ctx context.Context, node string, q diskfault.Request) (harness.DiskCounters, error) {
 	if err := c.Disks(); err != nil {
-		return reply.Counters, err
+		return harness.DiskCounters{}, err
 	}
-	fail := func(err error) error { return fmt.Errorf("process: disk of %s: %w", node, err) }
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.socket(node))
+	counters, err := diskfault.Ask(ctx, c.socket(node), q)
 	if err != nil {
-		return reply.Counters, fail(err)
+		err = fmt.Errorf("process: disk of %s: %w", node, err)
 	}
-	defer conn.Close()
-	if until, bounded := ctx.Deadline(); bounded {
-		_ = conn.SetDeadline(until)
-	} else {
-		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
-	}
-	if err := json.NewEncoder(conn).Encode(request); err != nil {
-		return reply.Counters, fail(err)
-	}
-	if err := json.NewDecoder(conn).Decode(&reply); err != nil {
-		return reply.Counters, fail(err)
-	}
-	if reply.Error != "" {
-		return reply.Counters, fail(errors.New(reply.Error))
-	}
-	return reply.Counters, nil
+	return counters, err
 }

@@ -15,21 +15,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"raftlab/harness/diskfault"
 )
 
-// PowerCut says what becomes of what was not synced.
-type PowerCut struct {
-	// Keep is none; some, any mixture of sectors and the first names, with at least one sector lost and one kept where
-	// there are two; or all, as after the end of a process.
-	Keep string `json:"keep"`
-	Seed uint64 `json:"seed"`
-	// Flip so many bits at rest, in bytes that are not zero, of files whose name ends like this.
-	Flip int    `json:"flip,omitempty"`
-	In   string `json:"in,omitempty"`
-}
-
 // Cut takes back what a power cut takes. The process must have ended, and the disk is of no use after it.
-func (d *Disk) Cut(c PowerCut) error {
+func (d *Disk) Cut(c diskfault.PowerCut) error {
 	if !slices.Contains([]string{"none", "some", "all"}, c.Keep) {
 		return fmt.Errorf("disk: keep %q is none of none, some and all", c.Keep)
 	}
@@ -221,6 +212,6 @@ func (d *Disk) flip(suffix string, rng *rand.Rand) error {
 	}
 	name, err := filepath.Rel(d.Files(), p.name)
 	d.counters.Flipped++
-	d.counters.Flips = append(d.counters.Flips, Flip{name, p.at, bit})
+	d.counters.Flips = append(d.counters.Flips, diskfault.Flip{File: name, Offset: p.at, Bit: bit})
 	return err
 }

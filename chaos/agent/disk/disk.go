@@ -18,58 +18,23 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"raftlab/harness/diskfault"
 )
 
 // SectorSize is what a disk writes whole or not at all.
 const SectorSize = 512
-
-// Faults is how the disk behaves until it is told otherwise. The zero value is a disk that works.
-type Faults struct {
-	SyncDelay  time.Duration `json:"sync_delay_ns,omitempty"` // each fsync takes so much longer
-	SyncHang   bool          `json:"sync_hang,omitempty"`     // no fsync comes back before this ends
-	SyncError  string        `json:"sync_error,omitempty"`    // EIO or ENOSPC: what each fsync returns, and nothing is durable
-	WriteError string        `json:"write_error,omitempty"`   // what each write returns, with nothing written
-	// Full is a disk with no free block: a write may only change blocks of 4 KiB that hold something, or write zeros. So
-	// it is with thin provisioning and where a file system compresses; room that was reserved with zeros is none. What
-	// is freed meanwhile somebody else takes.
-	Full bool `json:"full,omitempty"`
-}
-
-// Counters only grow, but for those that say "now". They outlive power cuts and orderly ends of the member.
-type Counters struct {
-	Written   uint64 `json:"written_bytes"`
-	Syncs     uint64 `json:"syncs"`              // that succeeded, of files and directories
-	Unsynced  uint64 `json:"unsynced_bytes_now"` // in sectors that a power cut may take
-	Held      uint64 `json:"held"`               // fsyncs that were delayed or hung
-	HeldNow   uint64 `json:"held_now"`
-	HeldMost  int64  `json:"held_most_ns"` // the longest; of those that are held now too
-	Refused   uint64 `json:"refused"`      // calls answered with ENOSPC because the disk was full
-	Failed    uint64 `json:"failed"`       // calls answered with an error that was asked for
-	Cuts      uint64 `json:"power_cuts"`
-	Lost      uint64 `json:"lost_bytes"` // written, never synced, and taken back by a power cut
-	LostSec   uint64 `json:"lost_sectors"`
-	KeptSec   uint64 `json:"kept_sectors"` // of unsynced ones, by a power cut that kept some
-	LostNames uint64 `json:"lost_names"`   // creations, renames and removals that were taken back
-	Flipped   uint64 `json:"flipped_bits"`
-	Flips     []Flip `json:"flips,omitempty"` // all of them
-}
-
-// Flip is one bit that has changed at rest.
-type Flip struct {
-	File   string `json:"file"`
-	Offset int64  `json:"offset"`
-	Bit    int    `json:"bit"`
-}
 
 // Disk is the state behind one mount. It is safe for concurrent use.
 type Disk struct {
 	back string // holds files/ (what is shown), limbo/ (removed, not yet for good) and counters.json
 
 	mu       sync.Mutex
-	faults   Faults
+	faults   diskfault.Faults
 	changed  chan struct{} // closed and made anew when faults change, or the power goes
+	stalled  bool          // the power will go: no fsync of what is not durable comes back
 	released bool          // the power is going: nothing is held any more, and nothing succeeds
-	counters Counters
+	counters diskfault.Counters
 	holds    map[*hold]bool
 	inodes   map[uint64]*inode // with something unsynced
 	names    []*step           // unsynced changes of directories, in order
@@ -90,22 +55,22 @@ func Open(back string) (*Disk, error) {
 			return nil, err
 		}
 	}
-	saved, err := ReadCounters(back)
+	saved, err := readCounters(back)
 	d.counters = saved
 	return d, err
 }
 
-// ReadCounters reads what the last power cut or orderly end has saved below back; zero where there was none.
-func ReadCounters(back string) (Counters, error) {
-	var c Counters
-	raw, err := os.ReadFile(filepath.Join(back, "counters.json"))
+// readCounters reads what the last power cut or orderly end has saved below back; zero where there was none.
+func readCounters(back string) (diskfault.Counters, error) {
+	f, err := os.Open(filepath.Join(back, diskfault.Saved))
 	if errors.Is(err, os.ErrNotExist) {
-		return c, nil
+		return diskfault.Counters{}, nil
 	}
 	if err != nil {
-		return c, err
+		return diskfault.Counters{}, err
 	}
-	return c, json.Unmarshal(raw, &c)
+	defer f.Close()
+	return diskfault.ReadSaved(f)
 }
 
 // Save writes the counters beside the files.
@@ -114,10 +79,11 @@ func (d *Disk) Save() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(d.path("counters.json.tmp"), raw, 0o644); err != nil {
+	const next = diskfault.Saved + ".tmp"
+	if err := os.WriteFile(d.path(next), raw, 0o644); err != nil {
 		return err
 	}
-	return os.Rename(d.path("counters.json.tmp"), d.path("counters.json"))
+	return os.Rename(d.path(next), d.path(diskfault.Saved))
 }
 
 func (d *Disk) path(name string) string { return filepath.Join(d.back, name) }
@@ -126,7 +92,7 @@ func (d *Disk) path(name string) string { return filepath.Join(d.back, name) }
 func (d *Disk) Files() string { return d.path("files") }
 
 // Set changes how the disk behaves. What is held by a fault that ends goes on.
-func (d *Disk) Set(f Faults) error {
+func (d *Disk) Set(f diskfault.Faults) error {
 	for _, name := range []string{f.SyncError, f.WriteError} {
 		if _, err := errno(name); err != nil {
 			return err
@@ -169,11 +135,11 @@ func errno(name string) (syscall.Errno, error) {
 }
 
 // Counters reads all of them.
-func (d *Disk) Counters() Counters {
+func (d *Disk) Counters() diskfault.Counters {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := d.counters
-	c.Flips = append([]Flip(nil), c.Flips...)
+	c.Flips = append([]diskfault.Flip(nil), c.Flips...)
 	c.HeldNow, c.Unsynced = uint64(len(d.holds)), 0
 	for h := range d.holds {
 		c.HeldMost = max(c.HeldMost, int64(time.Since(h.since)))

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"raftlab/harness/diskfault"
 )
 
 // These tests use the disk without a mount: what FUSE adds is the way there.
@@ -66,7 +68,7 @@ func TestAPowerCutTakesWhatWasNotSyncedAndNothingElse(t *testing.T) {
 	must(t, d.Truncate(f, 3))
 	d.create(t, "never named")
 	must(t, d.Rename(d.Files(), "log", d.Files(), "renamed"))
-	must(t, d.Cut(PowerCut{Keep: "none"}))
+	must(t, d.Cut(diskfault.PowerCut{Keep: "none"}))
 	d.expect(t, "log", "durable")
 	if names, _ := os.ReadDir(d.Files()); len(names) != 1 {
 		t.Errorf("there are %v", names)
@@ -79,7 +81,7 @@ func TestAPowerCutTakesWhatWasNotSyncedAndNothingElse(t *testing.T) {
 func TestTheEndOfAProcessLosesNothing(t *testing.T) {
 	d := open(t)
 	d.write(t, d.create(t, "log"), "written", 0)
-	must(t, d.Cut(PowerCut{Keep: "all"}))
+	must(t, d.Cut(diskfault.PowerCut{Keep: "all"}))
 	d.expect(t, "log", "written")
 }
 
@@ -96,7 +98,7 @@ func TestARemovedFileComesBackUnlessItsDirectoryWasSynced(t *testing.T) {
 		if synced {
 			must(t, d.SyncDir(d.Files()))
 		}
-		must(t, d.Cut(PowerCut{Keep: "none"}))
+		must(t, d.Cut(diskfault.PowerCut{Keep: "none"}))
 		if synced {
 			d.expect(t, "replaced", "old")
 		} else {
@@ -116,7 +118,7 @@ func TestATornWriteKeepsWholeSectors(t *testing.T) {
 		must(t, d.Sync(f))
 		must(t, d.SyncDir(d.Files()))
 		d.write(t, f, strings.Repeat("b", 6*SectorSize), SectorSize)
-		must(t, d.Cut(PowerCut{Keep: "some", Seed: seed}))
+		must(t, d.Cut(diskfault.PowerCut{Keep: "some", Seed: seed}))
 		data, err := os.ReadFile(filepath.Join(d.Files(), "log"))
 		must(t, err)
 		for s := range 8 {
@@ -144,16 +146,16 @@ func TestAFailedSyncIsNotMendedByTheNextOne(t *testing.T) {
 		f := d.create(t, "log")
 		must(t, d.SyncDir(d.Files()))
 		d.write(t, f, "text", 0)
-		must(t, d.Set(Faults{SyncError: "EIO"}))
+		must(t, d.Set(diskfault.Faults{SyncError: "EIO"}))
 		if err := d.Sync(f); err != syscall.EIO {
 			t.Fatal(err)
 		}
-		must(t, d.Set(Faults{}))
+		must(t, d.Set(diskfault.Faults{}))
 		if again {
 			d.write(t, f, "text", 0)
 		}
 		must(t, d.Sync(f))
-		must(t, d.Cut(PowerCut{Keep: "some"}))
+		must(t, d.Cut(diskfault.PowerCut{Keep: "some"}))
 		if data, err := os.ReadFile(filepath.Join(d.Files(), "log")); err != nil || strings.Contains(string(data), "text") != again {
 			t.Fatalf("written again: %v; found %q, %v", again, data, err)
 		}
@@ -164,7 +166,7 @@ func TestAHungSyncEndsWithTheFaultAndADelayedOneLater(t *testing.T) {
 	d := open(t)
 	f := d.create(t, "log")
 	d.write(t, f, "text", 0)
-	must(t, d.Set(Faults{SyncHang: true}))
+	must(t, d.Set(diskfault.Faults{SyncHang: true}))
 	done := make(chan error, 1)
 	go func() { done <- d.Sync(f) }()
 	for until := time.Now().Add(5 * time.Second); d.Counters().HeldNow == 0; time.Sleep(time.Millisecond) {
@@ -177,9 +179,9 @@ func TestAHungSyncEndsWithTheFaultAndADelayedOneLater(t *testing.T) {
 		t.Fatalf("it came back: %v", err)
 	default:
 	}
-	must(t, d.Set(Faults{}))
+	must(t, d.Set(diskfault.Faults{}))
 	must(t, <-done)
-	must(t, d.Set(Faults{SyncDelay: 30 * time.Millisecond}))
+	must(t, d.Set(diskfault.Faults{SyncDelay: 30 * time.Millisecond}))
 	began := time.Now()
 	must(t, d.Sync(f))
 	if took := time.Since(began); took < 30*time.Millisecond {
@@ -196,16 +198,16 @@ func TestASyncCoversWhatWasWrittenBeforeIt(t *testing.T) {
 	f := d.create(t, "log")
 	must(t, d.SyncDir(d.Files()))
 	d.write(t, f, "one", 0)
-	must(t, d.Set(Faults{SyncHang: true}))
+	must(t, d.Set(diskfault.Faults{SyncHang: true}))
 	done := make(chan error, 1)
 	go func() { done <- d.Sync(f) }()
 	for d.Counters().HeldNow == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	d.write(t, f, "two", 0)
-	must(t, d.Set(Faults{}))
+	must(t, d.Set(diskfault.Faults{}))
 	must(t, <-done)
-	must(t, d.Cut(PowerCut{Keep: "none"}))
+	must(t, d.Cut(diskfault.PowerCut{Keep: "none"}))
 	d.expect(t, "log", "one")
 }
 
@@ -213,7 +215,7 @@ func TestAFullDiskTakesOnlyWhatNeedsNoBlock(t *testing.T) {
 	d := open(t)
 	f := d.create(t, "log")
 	d.write(t, f, strings.Repeat("x", 100)+strings.Repeat("\x00", 3*blockSize), 0)
-	must(t, d.Set(Faults{Full: true}))
+	must(t, d.Set(diskfault.Faults{Full: true}))
 	d.write(t, f, "in the block that is there", 200)
 	d.write(t, f, strings.Repeat("\x00", blockSize), 2*blockSize)
 	if n, err := d.Write(f, bytes.Repeat([]byte("y"), blockSize), blockSize-10); n != 10 || err != nil {
@@ -228,7 +230,7 @@ func TestAFullDiskTakesOnlyWhatNeedsNoBlock(t *testing.T) {
 	if c := d.Counters(); c.Refused != 3 {
 		t.Errorf("%+v", c)
 	}
-	must(t, d.Set(Faults{}))
+	must(t, d.Set(diskfault.Faults{}))
 	d.write(t, f, "y", blockSize)
 }
 
@@ -237,7 +239,7 @@ func TestOneBitFlipsAndIsNamed(t *testing.T) {
 	f := d.create(t, "a.wal")
 	d.write(t, f, "text", 100)
 	d.write(t, d.create(t, "other"), "text", 0)
-	must(t, d.Cut(PowerCut{Keep: "all", Seed: 5, Flip: 1, In: ".wal"}))
+	must(t, d.Cut(diskfault.PowerCut{Keep: "all", Seed: 5, Flip: 1, In: ".wal"}))
 	c := d.Counters()
 	if c.Flipped != 1 || len(c.Flips) != 1 || c.Flips[0].File != "a.wal" || c.Flips[0].Offset < 100 {
 		t.Fatalf("%+v", c)
@@ -249,7 +251,7 @@ func TestOneBitFlipsAndIsNamed(t *testing.T) {
 		t.Errorf("%q", data)
 	}
 	must(t, d.Save())
-	if saved, err := ReadCounters(d.back); err != nil || saved.Flipped != 1 {
+	if saved, err := readCounters(d.back); err != nil || saved.Flipped != 1 {
 		t.Error(saved, err)
 	}
 }

@@ -152,7 +152,7 @@ func (d *Disk) SyncDir(dir string) error {
 	d.mu.Lock()
 	about := slices.Clone(d.names) // what comes later is not in it
 	d.mu.Unlock()
-	if err := d.hold(); err != nil {
+	if err := d.hold(func() bool { return len(d.names) == 0 }); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
@@ -169,13 +169,19 @@ func (d *Disk) SyncDir(dir string) error {
 		if !slices.Contains(about, s) || !s.in(st.Ino) {
 			return false
 		}
-		if s.limbo != "" {
-			failed = errors.Join(failed, os.Remove(s.limbo))
-		}
-		s.close()
+		failed = errors.Join(failed, s.keep())
 		return true
 	})
 	return failed
+}
+
+// keep makes the step durable.
+func (s *step) keep() error {
+	defer s.close()
+	if s.limbo == "" {
+		return nil
+	}
+	return os.Remove(s.limbo)
 }
 
 // undo takes the step back, as if it had never come to the disk.

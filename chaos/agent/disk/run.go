@@ -3,9 +3,10 @@
 package disk
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -16,34 +17,58 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"raftlab/harness/diskfault"
 )
 
 // ErrUnsupported says that no file system can be mounted here: it takes /dev/fuse and CAP_SYS_ADMIN.
 var ErrUnsupported = errors.New("disk: a disk cannot be put under a member here")
 
-const usage = "usage: disk --back DIR --mount DIR --control SOCKET [--uid N --gid N] [--forward] -- PROGRAM ARGUMENT..."
-
-// Main is `agent disk` and `agent disk-ask`, for every program that can be the agent. Exit codes: the program's, 3 where
-// this machine cannot do it, 64 usage.
+// Main is `agent disk`, `agent disk-ask` and `agent disk-check`, for every program that can be the agent. Exit codes: the program's, 3 where this machine cannot do it, 64 usage.
 func Main(args []string, stdout, stderr io.Writer) int {
-	if args[0] == "disk-ask" {
-		if len(args) != 3 {
-			fmt.Fprintln(stderr, "usage: disk-ask SOCKET JSON")
-			return 64
+	var exit int
+	var err error
+	switch args[0] {
+	case "disk-ask":
+		exit, err = ask(args[1:], os.Stdin, stdout)
+	case "disk-check":
+		if exit, err = 64, errors.New("usage: disk-check DIR"); len(args) == 2 {
+			err = Check(args[1])
+			exit = exitOf(err)
 		}
-		reply, err := Ask(args[1], []byte(args[2]))
-		if err != nil {
-			fmt.Fprintln(stderr, err)
-			return 1
-		}
-		fmt.Fprintf(stdout, "%s\n", reply)
-		return 0
+	default:
+		exit, err = run(args[1:])
 	}
-	exit, err := run(args[1:])
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 	}
 	return exit
+}
+
+// ask sends each line of the standard input to a disk, and prints its reply.
+func ask(args []string, stdin io.Reader, stdout io.Writer) (exit int, err error) {
+	if len(args) != 1 {
+		return 64, errors.New("usage: disk-ask SOCKET, with lines such as " + `{"set":{"full":true}}` + " or {} on the standard input")
+	}
+	answer := json.NewEncoder(stdout)
+	if err := answer.Encode("ready"); err != nil {
+		return 1, err
+	}
+	for lines := bufio.NewScanner(stdin); lines.Scan(); {
+		var q diskfault.Request
+		var reply diskfault.Reply
+		err := json.Unmarshal(lines.Bytes(), &q)
+		if err == nil {
+			reply.Counters, err = diskfault.Ask(context.Background(), args[0], q)
+		}
+		if err != nil {
+			reply.Error = err.Error()
+		}
+		if err := answer.Encode(reply); err != nil {
+			return 1, err
+		}
+	}
+	return 0, nil
 }
 
 // layer is one member above its disk.
@@ -58,53 +83,42 @@ type layer struct {
 // run mounts the disk, runs a program above it, and returns the program's exit code, or that of a power cut (137). The
 // program ends when this thread does, however that ends.
 func run(args []string) (exit int, err error) {
-	var back, mount, control string
-	var uid, gid int
-	var forward bool
-	flags := flag.NewFlagSet("disk", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&back, "back", "", "")
-	flags.StringVar(&mount, "mount", "", "")
-	flags.StringVar(&control, "control", "", "")
-	flags.IntVar(&uid, "uid", -1, "")
-	flags.IntVar(&gid, "gid", -1, "")
-	flags.BoolVar(&forward, "forward", false, "")
-	if err := flags.Parse(args); err != nil || back == "" || mount == "" || control == "" || flags.NArg() == 0 {
-		return 64, errors.New(usage)
+	o, err := parse(args)
+	if err != nil {
+		return 64, err
 	}
 	runtime.LockOSThread() // the death signal of the child is bound to this thread (golang/go #27505)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 
-	d, err := Open(back)
+	d, err := o.open()
 	if err != nil {
 		return 1, fmt.Errorf("disk: %w", err)
 	}
-	server, err := d.mount(mount, uid >= 0)
+	server, err := d.mount(o.mount, o.user != "")
 	if err != nil {
-		return 3, fmt.Errorf("%w: mount: %w", ErrUnsupported, err)
+		return diskfault.ExitUnsupported, explain(err)
 	}
 	defer server.Unmount()
 	if err := closeOnExec(); err != nil {
 		return 1, fmt.Errorf("disk: %w", err)
 	}
-	l := &layer{disk: d, ended: make(chan struct{}), cut: make(chan struct{}),
-		program: exec.Command(flags.Arg(0), flags.Args()[1:]...)}
+	l := &layer{disk: d, ended: make(chan struct{}), cut: make(chan struct{}), program: exec.Command(o.program[0], o.program[1:]...)}
 	l.program.Stdin, l.program.Stdout, l.program.Stderr = os.Stdin, os.Stdout, os.Stderr
-	l.program.SysProcAttr = attributes(uid, gid)
-	os.Remove(control) // of a layer that was killed
-	listener, err := net.Listen("unix", control)
+	l.program.SysProcAttr = attributes(o.uid, o.gid)
+	os.Remove(o.control) // of a layer that was killed
+	listener, err := net.Listen("unix", o.control)
 	if err != nil {
 		return 1, fmt.Errorf("disk: control: %w", err)
 	}
 	defer listener.Close()
 	if err := l.program.Start(); err != nil {
-		return 1, fmt.Errorf("disk: start %s: %w", flags.Arg(0), err)
+		return 1, fmt.Errorf("disk: start %s: %w", o.program[0], err)
 	}
 	go l.serve(listener)
 	go func() {
 		for s := range signals {
-			if forward { // elsewhere the whole process group has got it
+			if o.forward { // elsewhere the whole process group has got it
 				_ = l.program.Process.Signal(s)
 			}
 		}
@@ -129,18 +143,6 @@ func exitCode(err error, state *os.ProcessState) int {
 	return state.ExitCode()
 }
 
-// Request is one line to the control socket: exactly one of these, or none, which reads the counters.
-type Request struct {
-	Set *Faults   `json:"set,omitempty"`
-	Cut *PowerCut `json:"cut,omitempty"`
-}
-
-// Reply is the line that comes back.
-type Reply struct {
-	Counters Counters `json:"counters"`
-	Error    string   `json:"error,omitempty"`
-}
-
 func (l *layer) serve(listener net.Listener) {
 	for {
 		conn, err := listener.Accept()
@@ -154,7 +156,7 @@ func (l *layer) serve(listener net.Listener) {
 func (l *layer) answer(conn net.Conn) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
-	var q Request
+	var q diskfault.Request
 	err := json.NewDecoder(conn).Decode(&q)
 	switch {
 	case err != nil:
@@ -165,7 +167,7 @@ func (l *layer) answer(conn net.Conn) {
 			defer close(l.cut)
 		}
 	}
-	reply := Reply{Counters: l.disk.Counters()}
+	reply := diskfault.Reply{Counters: l.disk.Counters()}
 	if err != nil {
 		reply.Error = err.Error()
 	}
@@ -178,32 +180,23 @@ func (l *layer) answer(conn net.Conn) {
 
 // cutPower ends the program, and then lets the disk forget. In this order: what is answered after the signal was sent no
 // longer reaches it.
-func (l *layer) cutPower(c PowerCut) error {
+func (l *layer) cutPower(c diskfault.PowerCut) error {
 	if !l.cutting.TryLock() {
 		return errors.New("disk: the program has ended already, or its power was cut")
 	}
-	if err := l.program.Process.Kill(); err != nil {
+	if c.WriteBack || c.Hold > 0 {
+		if err := l.disk.Stall(c.WriteBack); err != nil {
+			return err
+		}
+		select {
+		case <-l.ended:
+		case <-time.After(c.Hold):
+		}
+	}
+	if err := l.program.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	l.disk.release()
 	<-l.ended
 	return errors.Join(l.disk.Cut(c), l.disk.Save())
-}
-
-// Ask sends one request to a control socket.
-func Ask(control string, request []byte) ([]byte, error) {
-	conn, err := net.DialTimeout("unix", control, 2*time.Second)
-	if err != nil {
-		return nil, fmt.Errorf("disk: control: %w", err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
-	if _, err := conn.Write(append(request, '\n')); err != nil {
-		return nil, fmt.Errorf("disk: control: %w", err)
-	}
-	var reply json.RawMessage
-	if err := json.NewDecoder(conn).Decode(&reply); err != nil {
-		return nil, fmt.Errorf("disk: control: %w", err)
-	}
-	return reply, nil
 }

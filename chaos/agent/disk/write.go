@@ -194,7 +194,7 @@ func (d *Disk) Sync(f *os.File) error {
 	n.cutBefore, n.cut = n.cut, false
 	d.mu.Unlock()
 
-	err = d.hold()
+	err = d.hold(func() bool { return len(n.syncing) == 0 })
 	if err == nil {
 		err = syscall.Fdatasync(int(n.file.Fd()))
 	}
@@ -236,18 +236,19 @@ func (d *Disk) settle(ino uint64) {
 	}
 }
 
-// hold keeps an fsync for as long as the faults say, and returns what it must fail with.
-func (d *Disk) hold() error {
+// hold keeps an fsync for as long as the faults say, and returns what it must fail with. clean says, under the lock, whether
+// it has nothing to write.
+func (d *Disk) hold(clean func() bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.faults.SyncDelay > 0 || d.faults.SyncHang {
+	if hung := func() bool { return d.faults.SyncHang || d.stalled && !clean() }; d.faults.SyncDelay > 0 || hung() {
 		h := &hold{time.Now()}
 		d.holds[h] = true
 		d.counters.Held++
 		until := h.since.Add(d.faults.SyncDelay)
-		for !d.released && (d.faults.SyncHang || time.Now().Before(until)) {
+		for !d.released && (hung() || time.Now().Before(until)) {
 			changed, wait := d.changed, time.Until(until)
-			if d.faults.SyncHang {
+			if hung() {
 				wait = time.Hour
 			}
 			d.mu.Unlock()

@@ -18,6 +18,9 @@ import (
 
 func (o *options) inContainers(ctx context.Context, lab *scratch.Dir) (member, error) {
 	base, err := o.findImage(ctx, lab.Path())
+	if err == nil {
+		err = o.needDisks()
+	}
 	if err != nil {
 		return member{}, err
 	}
@@ -43,7 +46,8 @@ func (o *options) inContainers(ctx context.Context, lab *scratch.Dir) (member, e
 	m.start = func(ctx context.Context, dir *harness.Run, failed func(harness.Cluster)) (world, error) {
 		ctx, cancel := context.WithTimeout(ctx, startTimeout)
 		defer cancel()
-		cluster, err := docker.Start(ctx, m.system, docker.Options{Nodes: o.nodes, RunID: dir.ID(), AgentImage: o.agentImage(), Failed: failed})
+		cluster, err := docker.Start(ctx, m.system, docker.Options{Nodes: o.nodes, RunID: dir.ID(), AgentImage: o.agentImage(),
+			Disks: o.schedule.BreaksDisks(), Failed: failed})
 		if err != nil {
 			return world{}, err
 		}

@@ -33,7 +33,7 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && (os.Args[1] == "disk" || os.Args[1] == "disk-ask") { // this program as the agent, see process.Options
+	if layer.Meant(os.Args) { // this program as the agent, see process.Options
 		os.Exit(layer.Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"raftlab/chaos"
+	layer "raftlab/chaos/agent/disk"
 	"raftlab/chaos/mutants"
 )
 
@@ -19,6 +20,9 @@ import (
 var lab string
 
 func TestMain(m *testing.M) {
+	if layer.Meant(os.Args) { // this program as the agent that puts a disk under a member
+		os.Exit(layer.Main(os.Args[1:], os.Stdout, os.Stderr))
+	}
 	code, err := build(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

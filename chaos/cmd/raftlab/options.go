@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,15 +8,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"raftlab/chaos"
 	"raftlab/chaos/mutants"
-	"raftlab/harness"
-	"raftlab/harness/docker"
-	"raftlab/harness/process"
 )
 
 // notEmpty refuses --seed "": a script whose variable is not set must not run something else.
@@ -43,6 +40,7 @@ func (o *options) take(flags *pflag.FlagSet) error {
 		}
 	})
 	o.loadOf(given)
+	o.disks = sync.OnceValue(o.checkDisks)
 	var err error
 	if o.store, err = findStore(o.system); err != nil {
 		return err
@@ -184,14 +182,6 @@ func (o *options) compose(seed uint64) error {
 	}
 	o.scenario, o.schedule = "composed", chaos.Compose(faults, o.lasting, seed)
 	return o.fits("--faults")
-}
-
-// kind is a cluster of the backend that does not run, to ask what it could do.
-func (o *options) kind() harness.Cluster {
-	if o.backend == "process" || o.backend == "auto" && docker.Available(context.Background()) != nil {
-		return &process.Cluster{}
-	}
-	return &docker.Cluster{}
 }
 
 // fits refuses a schedule for other members than the ones that there will be.

@@ -53,6 +53,8 @@ type options struct {
 	planted  *mutants.Mutant
 	dir      string // of the run, once there is one
 	store    store
+	disks    func() error // can they be broken here? Found out when it is asked first
+	fuse     string       // the device, for tests; empty: the usual one
 }
 
 const (

@@ -126,7 +126,7 @@ func TestDoctorSaysWhatWasFoundAndExits3WhereContainersCannotRun(t *testing.T) {
 			t.Errorf("%d columns: %s", width, line)
 		}
 	}
-	for _, want := range []string{"CHECK", "Docker engine", "no Docker engine", "start Docker", "netem", "NFQUEUE", "/dev/fuse", "/.dockerenv", "CPUs and memory", "GiB available", "free disk", "leftovers", "--backend process"} {
+	for _, want := range []string{"CHECK", "Docker engine", "no Docker engine", "start Docker", "netem", "NFQUEUE", "disks of processes", "/.dockerenv", "CPUs and memory", "GiB available", "free disk", "leftovers", "--backend process"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("no %q in\n%s", want, got.stdout)
 		}
@@ -135,7 +135,7 @@ func TestDoctorSaysWhatWasFoundAndExits3WhereContainersCannotRun(t *testing.T) {
 		return // the rest of the table is about an engine
 	}
 	got = invoke(t, nil, "doctor", "--image", "raftlab/node:no-such-tag")
-	for _, want := range []string{"API 1.", "cgroup", "nft in a netns", "not tried", "make image"} {
+	for _, want := range []string{"API 1.", "cgroup", "nft in a netns", "disks of containers", "not tried", "make image"} {
 		if got.code != chaos.ExitEnvironment || !strings.Contains(got.stdout, want) {
 			t.Errorf("exit %d, no %q in\n%s", got.code, want, got.stdout)
 		}

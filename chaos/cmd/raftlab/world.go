@@ -92,20 +92,11 @@ func (o *options) choose(ctx context.Context, stdout io.Writer) (member, func(),
 	return m, cleanup, err
 }
 
-// diskAgent is this program as the agent that puts a disk under each member, where the schedule breaks disks.
-func (o *options) diskAgent() ([]string, error) {
-	if !o.schedule.BreaksDisks() {
-		return nil, nil
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, environment("disks cannot be broken: %w", err)
-	}
-	return []string{self}, nil
-}
-
 func (o *options) asProcesses(ctx context.Context, scratch string) (member, error) {
 	binary, err := o.findBinary(ctx, scratch)
+	if err == nil {
+		err = o.needDisks()
+	}
 	if err != nil {
 		return member{}, err
 	}

@@ -74,6 +74,9 @@ func open(path string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := syncDirectory(filepath.Dir(path)); err != nil { // else the file is there after a power cut, and its name is not
+		return nil, err
+	}
 	s := &store{file: f, values: map[string]record{}}
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		var r record
@@ -82,6 +85,14 @@ func open(path string) (*store, error) {
 		}
 	}
 	return s, nil
+}
+
+func syncDirectory(name string) error {
+	dir, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func (s *store) apply(r record) {

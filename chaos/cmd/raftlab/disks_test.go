@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"raftlab/chaos"
+	"raftlab/harness/docker"
+)
+
+// lacking is a run that was asked for on an engine whose machine has no /dev/fuse.
+func lacking(t *testing.T, args ...string) (said string, err error) {
+	t.Helper()
+	if _, err := docker.FindImage(t.Context(), defaultImage); err != nil {
+		t.Skip(err)
+	}
+	o := options{fuse: "/dev/no-such-fuse"}
+	var stdout bytes.Buffer
+	c := newRun(&stdout, &o)
+	c.SetArgs(append(args, "--backend", "docker", "--out", t.TempDir()))
+	c.SilenceErrors, c.SilenceUsage = true, true
+	err = c.Execute()
+	if entries, _ := os.ReadDir(o.out); len(entries) != 0 {
+		t.Errorf("a run directory was made: %v", entries)
+	}
+	return stdout.String(), err
+}
+
+// Nothing is started that would have to say half-way that its faults are skipped.
+func TestARunThatBreaksDisksEndsBeforeItBeginsWhereNoneCanBeBroken(t *testing.T) {
+	said, err := lacking(t, "hung-disk")
+	var known exit
+	if !errors.As(err, &known) || known.code != chaos.ExitEnvironment {
+		t.Fatalf("%v", err)
+	}
+	for _, want := range []string{"hung-disk breaks disks", "no /dev/no-such-fuse", "modprobe fuse", "raftlab doctor"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in %q", want, err)
+		}
+	}
+	if strings.Contains(said, "fault #") {
+		t.Errorf("it began:\n%s", said)
+	}
+	if _, err := lacking(t, "--faults", "disk-hang follower"); !errors.As(err, &known) || known.code != chaos.ExitEnvironment {
+		t.Errorf("--faults: %v", err)
+	}
+}
+
+func TestEverythingSaysThatItLeavesOutDisksWhereNoneCanBeBroken(t *testing.T) {
+	said, err := lacking(t, "everything", "--dry-run")
+	if err != nil || !strings.Contains(said, "# not drawn: disk-hang: docker: disks cannot be broken in containers of this engine") || strings.Contains(said, " disk-") {
+		t.Errorf("%v\n%s", err, said)
+	}
+}
