@@ -11,17 +11,26 @@ import (
 )
 
 // Drawable are the faults that a cluster of the kind of c can have and that may be drawn, and why the other families are
-// left out. c need not run.
+// left out, those of one reason together. c need not run.
 func Drawable(c harness.Cluster) (faults []Fault, cannot []string) {
+	var reasons []string
+	left := map[string][]Kind{}
 	for _, family := range Families() {
 		if len(family.Draws) == 0 {
 			continue
 		}
 		if err := family.able(c); err != nil {
-			cannot = append(cannot, fmt.Sprintf("%s: %s", family.Kind, text(err)))
+			reason := text(err)
+			if left[reason] == nil {
+				reasons = append(reasons, reason)
+			}
+			left[reason] = append(left[reason], family.Kind)
 			continue
 		}
 		faults = append(faults, family.draws()...)
+	}
+	for _, reason := range reasons {
+		cannot = append(cannot, fmt.Sprintf("%s: %s", words(left[reason]), reason))
 	}
 	return faults, cannot
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,16 +14,17 @@ import (
 // Disks that break. Each of these needs members that were started on a disk of the lab (harness.Disker), and is proven by
 // what that disk has counted.
 const (
-	PowerCut  Kind = "power-cut"  // SIGKILL, and what was not synced is lost
-	DiskFull  Kind = "disk-full"  // no block is free
-	DiskHang  Kind = "disk-hang"  // no fsync comes back
-	DiskSlow  Kind = "disk-slow"  // every fsync takes longer
-	DiskError Kind = "disk-error" // fsync or write returns an error
-	BitFlip   Kind = "bit-flip"   // a bit changes at rest, and the member comes back as a new one
+	PowerCut   Kind = "power-cut"   // SIGKILL, and what was not synced is lost
+	DiskFull   Kind = "disk-full"   // no block is free
+	DiskFilled Kind = "disk-filled" // the file system below has no byte left
+	DiskHang   Kind = "disk-hang"   // no fsync comes back
+	DiskSlow   Kind = "disk-slow"   // every fsync takes longer
+	DiskError  Kind = "disk-error"  // fsync or write returns an error
+	BitFlip    Kind = "bit-flip"    // a bit changes at rest, and the member comes back as a new one
 )
 
 func init() {
-	kinds := []Kind{Crash, Rolling, Pause, Remove, Replace, Wipe, PowerCut, DiskFull, DiskHang, DiskSlow, DiskError, BitFlip}
+	kinds := []Kind{Crash, Rolling, Pause, Remove, Replace, Wipe, PowerCut, DiskFull, DiskFilled, DiskHang, DiskSlow, DiskError, BitFlip}
 	family := Family{Needs: "members on disks that can be broken: /dev/fuse, and root or SYS_ADMIN",
 		Able: breaksDisks, Excludes: kinds, Takes: 30 * time.Second}
 	cut := family
@@ -34,6 +36,12 @@ func init() {
 	full.Kind, full.Does = DiskFull, "the disk has no free block: what needs one gets ENOSPC"
 	full.Draws = []string{"disk-full follower", "disk-full leader"}
 	full.Effect, full.New = killing, func() Action { return &brokenDisk{disk: func(Fault) harness.Disk { return harness.Disk{Full: true} }} }
+	filled := full
+	filled.Kind, filled.Does = DiskFilled, "the disk, a tmpfs of 64 MiB, has no byte left: the kernel says ENOSPC; in containers only"
+	filled.Able, filled.Draws = fillsDisks, nil // all members would have to be in memory
+	filled.New = func() Action {
+		return &brokenDisk{disk: func(Fault) harness.Disk { return harness.Disk{Filled: true} }}
+	}
 	hang := family
 	hang.Kind, hang.Does = DiskHang, "no fsync comes back"
 	hang.Draws = []string{"disk-hang follower", "disk-hang leader"}
@@ -60,7 +68,7 @@ func init() {
 	if flip.Fits == nil {
 		flip.Fits = leavesMajority
 	}
-	for _, f := range []Family{cut, full, hang, slow, fails, flip} {
+	for _, f := range []Family{cut, full, filled, hang, slow, fails, flip} {
 		Register(f)
 	}
 	fault := func(text string, shortest time.Duration) step {
@@ -74,6 +82,8 @@ func init() {
 			steps: []step{fault("power-cut all keep=some", short), fault("power-cut all keep=some", short), fault("power-cut leader", long)}},
 		Scenario{Name: "disk-full", Shows: "a follower's disk is full, then the leader's; then they have room again",
 			steps: []step{fault("disk-full follower", long), fault("disk-full leader", long)}},
+		Scenario{Name: "disk-filled", Shows: "the members' disks are tmpfs of 64 MiB; a follower's is filled to its last byte, then the leader's; in containers only",
+			steps: []step{fault("disk-filled follower", long), fault("disk-filled leader", long)}},
 		Scenario{Name: "hung-disk", Shows: "the leader's disk answers no fsync, until others have elected another; then a follower's",
 			steps: []step{fault("disk-hang leader", long), fault("disk-hang follower", long)}},
 		Scenario{Name: "slow-disk", Shows: "every fsync of a minority takes 100 ms longer, then the leader's alone",
@@ -93,15 +103,37 @@ func breaksDisks(c harness.Cluster) error {
 	return c.(harness.Disker).Disks()
 }
 
-// BreaksDisks says whether the members must be started on disks that can be broken.
-func (s Schedule) BreaksDisks() bool {
-	for _, e := range s.Events {
-		switch e.Fault.Kind {
-		case PowerCut, DiskFull, DiskHang, DiskSlow, DiskError, BitFlip:
-			return true
-		}
+// FilledSize is the size in bytes of disks that are filled.
+const FilledSize = 64 << 20
+
+// DiskSize is the size in bytes that the members' disks must have; zero: none.
+func (s Schedule) DiskSize() int64 {
+	if slices.ContainsFunc(s.Events, func(e Event) bool { return e.Fault.Kind == DiskFilled }) {
+		return FilledSize
+	}
+	return 0
+}
+
+// fillsDisks wants disks with a size. Those of processes are directories of the machine, which others need too.
+func fillsDisks(c harness.Cluster) error {
+	if err := needs[harness.Filler]("fill disks")(c); err != nil {
+		return err
+	}
+	return breaksDisks(c)
+}
+
+// BreaksDisk says whether the fault needs members that were started on disks that can be broken.
+func (f Fault) BreaksDisk() bool {
+	switch f.Kind {
+	case PowerCut, DiskFull, DiskFilled, DiskHang, DiskSlow, DiskError, BitFlip:
+		return true
 	}
 	return false
+}
+
+// BreaksDisks says whether some fault does.
+func (s Schedule) BreaksDisks() bool {
+	return slices.ContainsFunc(s.Events, func(e Event) bool { return e.Fault.BreaksDisk() })
 }
 
 func leavesMajority(f Fault, nodes, members []string) error {
@@ -180,15 +212,18 @@ const settleTime = 15 * time.Second
 
 // brokenDisk is a disk that behaves otherwise for a while.
 type brokenDisk struct {
-	disk                  func(Fault) harness.Disk
-	before, during, after disks
+	disk                         func(Fault) harness.Disk
+	before, begun, during, after disks // begun: when it was just in force
 }
 
 func (b *brokenDisk) Apply(ctx context.Context, i *Injected) (err error) {
 	if b.before, err = readDisks(ctx, i); err != nil {
 		return err
 	}
-	return set(ctx, i, b.disk(i.Fault))
+	if err = set(ctx, i, b.disk(i.Fault)); err == nil && i.Fault.Kind == DiskFilled {
+		b.begun, err = readDisks(ctx, i)
+	}
+	return err
 }
 
 // Observe reads the disk; one whose member has ended says what it counted until then.
@@ -222,6 +257,12 @@ func (b *brokenDisk) Judge(i *Injected, f *Findings) {
 			continue
 		}
 		switch i.Fault.Kind {
+		case DiskFilled:
+			begun, seen := b.begun[node]
+			f.Require(seen && begun.Room == 0 && before.Room > 0, "the disk of %s was not seen filled: %d bytes were left, and %d before", node, begun.Room, before.Room)
+			f.Require(during.Refused > before.Refused, "the disk of %s refused nothing", node)
+			f.Require(after.Room > 0, "the disk of %s is full after the undo", node)
+			f.Say("%s had %d bytes left, and was refused %s", node, begun.Room, Counted(int(during.Refused-before.Refused), "call"))
 		case DiskFull:
 			f.Require(during.Refused > before.Refused, "the disk of %s refused nothing", node)
 			f.Say("%s was refused %s", node, Counted(int(during.Refused-before.Refused), "call"))

@@ -21,6 +21,10 @@ func TestADiskFaultIsJudgedByWhatItsDiskHasCounted(t *testing.T) {
 	broken := func(during, after harness.DiskCounters) Action {
 		return &brokenDisk{before: at(harness.DiskCounters{Held: 3, Refused: 3, Failed: 3}), during: at(during), after: at(after)}
 	}
+	filled := func(begun disks, during, after harness.DiskCounters) Action {
+		return &brokenDisk{before: at(harness.DiskCounters{Room: 9}), begun: begun, during: at(during), after: at(after)}
+	}
+	none := at(harness.DiskCounters{})
 	flipped := func(n uint64, refused map[string]int) Action {
 		return &bitFlip{before: at(harness.DiskCounters{}), refused: refused,
 			after: at(harness.DiskCounters{Flipped: n, Flips: make([]harness.Flip, n)})}
@@ -41,6 +45,11 @@ func TestADiskFaultIsJudgedByWhatItsDiskHasCounted(t *testing.T) {
 		{"torn write of which nothing arrived", "power-cut n1 keep=some", cut(512, 0), died, Indeterminate, "no write was torn"},
 		{"full disk that refused", "disk-full n1", broken(harness.DiskCounters{Refused: 5}, harness.DiskCounters{}), alive, Installed, "n1 was refused 2 calls"},
 		{"full disk that refused nothing", "disk-full n1", broken(harness.DiskCounters{Refused: 3}, harness.DiskCounters{}), alive, Indeterminate, "refused nothing"},
+		{"filled disk that refused", "disk-filled n1", filled(none, harness.DiskCounters{Refused: 2}, harness.DiskCounters{Room: 9}), alive, Installed, "n1 had 0 bytes left, and was refused 2 calls"},
+		{"filled disk that refused nothing", "disk-filled n1", filled(none, harness.DiskCounters{}, harness.DiskCounters{Room: 9}), alive, Indeterminate, "refused nothing"},
+		{"filled disk that nobody saw filled", "disk-filled n1", filled(nil, harness.DiskCounters{Refused: 2}, harness.DiskCounters{Room: 9}), alive, Indeterminate, "was not seen filled"},
+		{"filled disk with room", "disk-filled n1", filled(at(harness.DiskCounters{Room: 1}), harness.DiskCounters{Refused: 2}, harness.DiskCounters{Room: 9}), alive, Indeterminate, "1 bytes were left"},
+		{"filled disk that is full still", "disk-filled n1", filled(none, harness.DiskCounters{Refused: 2}, none["n1"]), alive, Indeterminate, "full after the undo"},
 		{"hung disk", "disk-hang n1", broken(harness.DiskCounters{Held: 4, HeldNow: 1}, harness.DiskCounters{}), alive, Installed, "n1 waited"},
 		{"hung disk that held nothing", "disk-hang n1", broken(harness.DiskCounters{Held: 4}, harness.DiskCounters{}), alive, Indeterminate, "was held at the end"},
 		{"hung disk that hangs still", "disk-hang n1", broken(harness.DiskCounters{HeldNow: 1}, harness.DiskCounters{HeldNow: 1}), alive, Indeterminate, "held after the undo"},
@@ -69,7 +78,7 @@ func TestADiskFaultIsJudgedByWhatItsDiskHasCounted(t *testing.T) {
 
 func TestOnlyAScheduleThatBreaksDisksAsksForThem(t *testing.T) {
 	for _, s := range Scenarios {
-		want := strings.Contains(" everything lost-writes torn-write disk-full hung-disk slow-disk disk-error bit-flip ", " "+s.Name+" ")
+		want := strings.Contains(" everything lost-writes torn-write disk-full disk-filled hung-disk slow-disk disk-error bit-flip ", " "+s.Name+" ")
 		schedule, _ := s.Schedule(1, anything{})
 		if got := schedule.BreaksDisks(); got != want {
 			t.Errorf("%s: %v", s.Name, got)

@@ -117,10 +117,10 @@ func TestEverythingDrawsEveryFamilyThatTheWorldHasAndNamesTheOthers(t *testing.T
 		t.Errorf("%d overlaps in 50 schedules", overlaps)
 	}
 	faults, cannot := Drawable(&process.Cluster{})
-	if len(faults) == 0 || !strings.Contains(strings.Join(cannot, "; "), "reorder: process: shape: a relay carries streams") {
+	if len(faults) == 0 || !strings.Contains(strings.Join(cannot, "; "), "duplicate, reorder: process: shape: a relay carries streams") {
 		t.Errorf("processes cannot %q", cannot)
 	}
-	if !strings.Contains(strings.Join(cannot, "; "), "disk-hang: process: no member was started on a disk") {
+	if !strings.Contains(strings.Join(cannot, "; "), "power-cut: process: no member was started on a disk") {
 		t.Errorf("processes without disks of the lab cannot %q", cannot)
 	}
 	for _, f := range faults {

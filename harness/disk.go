@@ -26,3 +26,10 @@ type Disker interface {
 	// DiskCounters can be read while the member runs, and after its power was cut or it has ended by itself.
 	DiskCounters(ctx context.Context, node string) (DiskCounters, error)
 }
+
+// Filler is a Disker that may give its disks a size, so that they can be filled (Disk.Filled).
+type Filler interface {
+	Disker
+	// DiskSize is in bytes; zero where the members were started on disks without one.
+	DiskSize() int64
+}

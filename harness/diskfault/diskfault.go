@@ -22,6 +22,9 @@ type Faults struct {
 	// it is with thin provisioning and where a file system compresses; room that was reserved with zeros is none. What
 	// is freed meanwhile somebody else takes.
 	Full bool `json:"full,omitempty"`
+	// Filled is a disk that is full to the last byte, so that the kernel itself answers ENOSPC where room is needed: what was
+	// reserved stays usable, and what is freed is free. It is only done to a tmpfs, which the lab has made for it.
+	Filled bool `json:"filled,omitempty"`
 }
 
 // PowerCut says how the power goes, and what becomes of what was not synced.
@@ -49,9 +52,10 @@ type Counters struct {
 	Unsynced    uint64 `json:"unsynced_bytes_now"`   // in sectors that a power cut may take
 	Held        uint64 `json:"held"`                 // fsyncs that were delayed or hung
 	HeldNow     uint64 `json:"held_now"`
-	HeldMost    int64  `json:"held_most_ns"` // the longest; of those that are held now too
-	Refused     uint64 `json:"refused"`      // calls answered with ENOSPC because the disk was full
-	Failed      uint64 `json:"failed"`       // calls answered with an error that was asked for
+	HeldMost    int64  `json:"held_most_ns"`   // the longest; of those that are held now too
+	Refused     uint64 `json:"refused"`        // calls answered with ENOSPC because the disk was full
+	Room        uint64 `json:"room_bytes_now"` // that the file system below has left
+	Failed      uint64 `json:"failed"`         // calls answered with an error that was asked for
 	Cuts        uint64 `json:"power_cuts"`
 	Lost        uint64 `json:"lost_bytes"` // written, never synced, and taken back by a power cut
 	LostSec     uint64 `json:"lost_sectors"`

@@ -36,7 +36,10 @@ type Options struct {
 	AgentPath  string
 	// Disks puts a disk that can be broken under each member: see CheckDisks for what it takes. Its files are in the volume of
 	// the member, below /raftlab-disk.
-	Disks      bool
+	Disks bool
+	// DiskSize, in bytes, makes each of these disks a tmpfs of that size, which can be filled. Its files are in memory, and outlive
+	// the member's process, but not the cluster. Zero: a volume as any other.
+	DiskSize   int64
 	FuseDevice string // of the engine's machine, default /dev/fuse
 	// Grace is how long the first member may take alone before the others are started: a store that is founded
 	// by one member is ready by then, one that needs a majority never will be. Default 3 s.
@@ -212,7 +215,7 @@ func (c *Cluster) createContainer(ctx context.Context, m *member, place harness.
 	if n := len(m.earlier); n > 0 {
 		volume += fmt.Sprintf(".%d", n+1)
 	}
-	if _, err := c.engine.api.VolumeCreate(ctx, client.VolumeCreateOptions{Name: volume, Labels: c.labels("data", place.Name)}); err != nil {
+	if err := c.createVolume(ctx, volume, place.Name); err != nil {
 		return fmt.Errorf("docker: volume of %s: %w", place.Name, err)
 	}
 	env := map[string]string{}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -127,4 +128,49 @@ func TestAnEngineThatCannotHaveDisksSaysWhatItLacks(t *testing.T) {
 			t.Errorf("left behind: %v %v", left, err)
 		}
 	}
+}
+
+// A tmpfs volume is gone when its last container ends: it is held for as long as the cluster is there.
+func TestADiskWithASizeIsFilledByTheKernelsAccountAndOutlivesItsMember(t *testing.T) {
+	needDisks(t)
+	c, system := startWith(t, Options{Nodes: 1, Disks: true, DiskSize: 4 << 20})
+	again := func() {
+		t.Helper()
+		if err := c.Start(t.Context(), "n1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := harness.AwaitReady(kvdtest.Deadline(t, 10*time.Second), c, system); err != nil {
+			t.Fatal(err)
+		}
+		if code, body := kvdtest.Call(t, c, "n1", "GET", "/k", "", 5*time.Second); code != 200 || body != "v" {
+			t.Fatalf("n1 has %d %q", code, body)
+		}
+	}
+	if code, body := kvdtest.Call(t, c, "n1", "PUT", "/k", "v", 5*time.Second); code != 200 {
+		t.Fatal(code, body)
+	}
+	if err := c.Kill(t.Context(), "n1", syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	again()
+	if err := c.SetDisk(t.Context(), "n1", harness.Disk{Filled: true}); err != nil {
+		t.Fatal(err)
+	}
+	if counted, err := c.DiskCounters(t.Context(), "n1"); err != nil || counted.Room != 0 {
+		t.Errorf("%d bytes are left, %v", counted.Room, err)
+	}
+	if code, body := kvdtest.Call(t, c, "n1", "PUT", "/k", strings.Repeat("x", 10_000), 5*time.Second); code == 200 {
+		t.Errorf("a put on a full disk: %d %s", code, body)
+	}
+	m, err := c.member("n1")
+	if err == nil {
+		err = c.engine.ended(kvdtest.Deadline(t, 10*time.Second), "n1", m.id())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if counted, err := c.DiskCounters(t.Context(), "n1"); err != nil || counted.Refused == 0 {
+		t.Errorf("nothing was refused: %+v, %v", counted, err)
+	}
+	again()
 }

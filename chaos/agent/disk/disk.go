@@ -47,7 +47,7 @@ type hold struct{ since time.Time }
 // Open takes a directory to keep files in, and what earlier power cuts counted.
 func Open(back string) (*Disk, error) {
 	d := &Disk{back: back, changed: make(chan struct{}), holds: map[*hold]bool{}, inodes: map[uint64]*inode{}}
-	if err := os.RemoveAll(d.path("limbo")); err != nil {
+	if err := errors.Join(os.RemoveAll(d.path("limbo")), d.empty()); err != nil {
 		return nil, err
 	}
 	for _, dir := range []string{"files", "limbo"} {
@@ -75,6 +75,9 @@ func readCounters(back string) (diskfault.Counters, error) {
 
 // Save writes the counters beside the files.
 func (d *Disk) Save() error {
+	if err := d.empty(); err != nil { // there must be room for them
+		return err
+	}
 	raw, err := json.Marshal(d.Counters())
 	if err != nil {
 		return err
@@ -100,6 +103,13 @@ func (d *Disk) Set(f diskfault.Faults) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	change := d.empty
+	if f.Filled {
+		change = d.fill
+	}
+	if err := change(); err != nil {
+		return err
+	}
 	d.faults = f
 	d.blocks = nil
 	if f.Full {
@@ -140,7 +150,7 @@ func (d *Disk) Counters() diskfault.Counters {
 	defer d.mu.Unlock()
 	c := d.counters
 	c.Flips = append([]diskfault.Flip(nil), c.Flips...)
-	c.HeldNow, c.Unsynced = uint64(len(d.holds)), 0
+	c.HeldNow, c.Unsynced, c.Room = uint64(len(d.holds)), 0, d.room()
 	for h := range d.holds {
 		c.HeldMost = max(c.HeldMost, int64(time.Since(h.since)))
 	}

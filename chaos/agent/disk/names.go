@@ -59,7 +59,7 @@ func (d *Disk) Made(dir, name string, make func() error) error {
 		return syscall.ENOSPC
 	}
 	if err := make(); err != nil {
-		return err
+		return d.counted(err)
 	}
 	at, err := os.Open(dir)
 	if err != nil {

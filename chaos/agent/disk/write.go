@@ -89,7 +89,7 @@ func (d *Disk) Write(f *os.File, data []byte, off int64) (int, error) {
 		return 0, err
 	}
 	if d.faults.Full {
-		room, err := d.room(n.file, st, data, off)
+		room, err := d.held(n.file, st, data, off)
 		if err != nil {
 			return 0, err
 		}
@@ -105,7 +105,7 @@ func (d *Disk) Write(f *os.File, data []byte, off int64) (int, error) {
 	}
 	written, err := n.file.WriteAt(data, off)
 	d.counters.Written += uint64(written)
-	return written, err
+	return written, d.counted(err)
 }
 
 // admit is what every call that changes something asks first.
@@ -136,13 +136,13 @@ func (d *Disk) Truncate(f *os.File, size int64) error {
 	}
 	n.cut = n.cut || size < st.Size
 	delete(d.blocks, st.Ino)
-	return n.file.Truncate(size)
+	return d.counted(n.file.Truncate(size))
 }
 
 const blockSize = 4096
 
-// room says how many bytes of a write fit a full disk: up to the first block that holds nothing and would have to.
-func (d *Disk) room(f *os.File, st syscall.Stat_t, data []byte, off int64) (int, error) {
+// held says how many bytes of a write fit a full disk: up to the first block that holds nothing and would have to.
+func (d *Disk) held(f *os.File, st syscall.Stat_t, data []byte, off int64) (int, error) {
 	held := d.blocks[st.Ino]
 	if held == nil {
 		all, err := io.ReadAll(io.NewSectionReader(f, 0, st.Size))

@@ -55,13 +55,15 @@ func (o *options) checkDisks() error {
 	return process.CheckDisks(ctx, []string{self})
 }
 
-// needDisks ends a run before anything is started where its schedule breaks disks and none can be broken.
+// needDisks ends a run before anything is started where its schedule breaks disks as they cannot be broken here.
 func (o *options) needDisks() error {
-	if !o.schedule.BreaksDisks() {
-		return nil
-	}
-	if err := o.disks(); err != nil {
-		return environment("%s breaks disks: %w; raftlab doctor says what each world can do", o.scenario, err)
+	for _, e := range o.schedule.Events {
+		if !e.Fault.BreaksDisk() {
+			continue
+		}
+		if err := e.Fault.Able(o.kind()); err != nil {
+			return environment("%s breaks disks (%s): %w; raftlab doctor says what each world can do", o.scenario, e.Fault, err)
+		}
 	}
 	return nil
 }

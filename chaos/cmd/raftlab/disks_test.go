@@ -51,7 +51,20 @@ func TestARunThatBreaksDisksEndsBeforeItBeginsWhereNoneCanBeBroken(t *testing.T)
 
 func TestEverythingSaysThatItLeavesOutDisksWhereNoneCanBeBroken(t *testing.T) {
 	said, err := lacking(t, "everything", "--dry-run")
-	if err != nil || !strings.Contains(said, "# not drawn: disk-hang: docker: disks cannot be broken in containers of this engine") || strings.Contains(said, " disk-") {
+	if err != nil || !strings.Contains(said, "disk-hang") || !strings.Contains(said, "power-cut: docker: disks cannot be broken in containers of this engine") {
 		t.Errorf("%v\n%s", err, said)
+	}
+	for line := range strings.Lines(said) {
+		if strings.HasPrefix(line, "at ") && (strings.Contains(line, "disk-") || strings.Contains(line, "bit-flip") || strings.Contains(line, "power-cut")) {
+			t.Errorf("drawn all the same: %s", line)
+		}
+	}
+}
+
+// A process has its disk in common with the machine: filling it is refused, by name too.
+func TestTheDiskOfAProcessIsNotFilled(t *testing.T) {
+	got := invoke(t, nil, "run", "disk-filled", "--backend", "process")
+	if got.code != chaos.ExitEnvironment || !strings.Contains(got.stderr, "fill disks in world process") {
+		t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 }

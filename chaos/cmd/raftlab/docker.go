@@ -47,7 +47,7 @@ func (o *options) inContainers(ctx context.Context, lab *scratch.Dir) (member, e
 		ctx, cancel := context.WithTimeout(ctx, startTimeout)
 		defer cancel()
 		cluster, err := docker.Start(ctx, m.system, docker.Options{Nodes: o.nodes, RunID: dir.ID(), AgentImage: o.agentImage(),
-			Disks: o.schedule.BreaksDisks(), Failed: failed})
+			Disks: o.schedule.BreaksDisks(), DiskSize: o.schedule.DiskSize(), Failed: failed})
 		if err != nil {
 			return world{}, err
 		}
