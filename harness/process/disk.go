@@ -14,6 +14,7 @@ import (
 
 	"raftlab/harness"
 	"raftlab/harness/diskfault"
+	"raftlab/harness/scratch"
 )
 
 var _ harness.Disker = (*Cluster)(nil)
@@ -56,12 +57,12 @@ func CheckDisks(ctx context.Context, agent []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "raftlab-disk-check-")
+	dir, err := scratch.Make() // which is found again, should this process be killed
 	if err != nil {
 		return fail(err)
 	}
-	defer os.RemoveAll(dir)
-	check := exec.CommandContext(ctx, agent[0], append(agent[1:len(agent):len(agent)], "disk-check", dir)...)
+	defer dir.Close()
+	check := exec.CommandContext(ctx, agent[0], append(agent[1:len(agent):len(agent)], "disk-check", dir.Path())...)
 	check.SysProcAttr = &syscall.SysProcAttr{}
 	inOwnMounts(check.SysProcAttr)
 	said, err := check.CombinedOutput()

@@ -14,6 +14,7 @@ import (
 
 	"raftlab/chaos"
 	"raftlab/harness/docker"
+	"raftlab/harness/process"
 )
 
 // busy has faults of all sorts in force most of the time.
@@ -34,7 +35,13 @@ func TestALabThatIsKilledAtAnyMomentLeavesNothingThatCleanDoesNotRemove(t *testi
 		}
 	}
 	schedule := filepath.Join(t.TempDir(), "busy.txt")
-	if err := os.WriteFile(schedule, []byte(busy), 0o600); err != nil {
+	faults := busy
+	if err := process.CheckDisks(t.Context(), []string{lab}); err == nil {
+		faults = strings.Replace(busy, "end ", "at 400ms disk-slow follower for 30s\nend ", 1) // so all members are above mounted disks
+	} else {
+		t.Logf("without disks: %v", err)
+	}
+	if err := os.WriteFile(schedule, []byte(faults), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, world := range worlds {
