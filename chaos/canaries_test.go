@@ -1,6 +1,7 @@
 package chaos_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"raftlab/chaos"
 	"raftlab/chaos/mutants"
 	"raftlab/harness"
+	"raftlab/harness/process"
 )
 
 // Each of these is convicted in every run, so a run that passes it is a hole in the lab. The museum has others that only
@@ -27,8 +29,12 @@ func TestEachCanaryIsConvictedByTheCheckThatIsThereForIt(t *testing.T) {
 		"quorum-half":        {"seed 1\nat 500ms partition leader-minority for 4s\nend 5s", []string{"linearizable"}, string(harness.EqualStateHash)},
 		"reply-before-write": {"seed 1\nat 2s crash all for 500ms\nend 5s", []string{"linearizable"}, string(harness.EqualStateHash)},
 		"forgets-on-restart": {"seed 1\nat 2s crash all for 500ms\nend 5s", []string{"linearizable"}, string(harness.EqualStateHash)},
+		"lazy-fsync":         {"seed 1\nat 2s power-cut all older=kept for 500ms\nend 5s", []string{"linearizable"}, string(harness.EqualStateHash)},
 	} {
 		t.Run(id, func(t *testing.T) {
+			if strings.Contains(c.schedule, "power-cut") {
+				needDisks(t)
+			}
 			m, err := mutants.Find(id)
 			if err != nil {
 				t.Fatal(err)
@@ -56,7 +62,26 @@ func TestEachCanaryIsConvictedByTheCheckThatIsThereForIt(t *testing.T) {
 	}
 }
 
-// Without it, what convicts the mutants above might be the scenario.
+// Without these two, what convicts the mutants above might be the scenario.
+func TestAnHonestClusterSurvivesAPowerCutOfAll(t *testing.T) {
+	needDisks(t)
+	result := judged(t, start(t, raftd, "seed 1\nat 2s power-cut all older=kept for 500ms\nend 10s"))
+	if result.Verdict != chaos.Pass {
+		t.Errorf("%s: %s", result.Verdict, result.Reason())
+	}
+}
+
+func needDisks(t *testing.T) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.CheckDisks(t.Context(), []string{self}); err != nil {
+		t.Skip(err)
+	}
+}
+
 func TestAnHonestClusterSurvivesTheKillOfAllAndTheCutOfTwo(t *testing.T) {
 	result := judged(t, start(t, raftd, "seed 1\nat 1s crash all for 500ms\nat 4s partition leader-minority for 4s\nend 10s"))
 	if result.Verdict != chaos.Pass {

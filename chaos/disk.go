@@ -39,6 +39,7 @@ func init() {
 	filled := full
 	filled.Kind, filled.Does = DiskFilled, "the disk, a tmpfs of 64 MiB, has no byte left: the kernel says ENOSPC; in containers only"
 	filled.Able, filled.Draws = fillsDisks, nil // all members would have to be in memory
+	filled.Effect = nil                         // a log that has reserved its room goes on, so its member may lead on
 	filled.New = func() Action {
 		return &brokenDisk{disk: func(Fault) harness.Disk { return harness.Disk{Filled: true} }}
 	}
