@@ -6,13 +6,34 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync"
 	"time"
+
+	"raftlab/linearizability"
 )
+
+// Failed is the result of what certainly did not happen, and why.
+func Failed(format string, args ...any) linearizability.Result {
+	return linearizability.Result{Outcome: linearizability.Failed, Error: fmt.Sprintf(format, args...)}
+}
+
+// Unknown is the result of what may have happened, or may yet, and why nobody can say.
+func Unknown(format string, args ...any) linearizability.Result {
+	return linearizability.Result{Outcome: linearizability.Unknown, Error: fmt.Sprintf(format, args...)}
+}
+
+// Lost is what an attempt without a clear answer ends in: a read changed nothing and has Failed, a write is Unknown.
+func Lost(kind linearizability.Kind) func(format string, args ...any) linearizability.Result {
+	if kind == linearizability.Get {
+		return Failed
+	}
+	return Unknown
+}
 
 // Sender has a transport, and so connections, of its own. It is safe for concurrent use.
 type Sender struct{ transport *http.Transport }

@@ -37,24 +37,21 @@ func (c *client) Close() error {
 func (c *client) Do(ctx context.Context, op linearizability.Operation) linearizability.Result {
 	path, body, err := c.request(op)
 	if err != nil {
-		return failed("%v", err)
+		return attempt.Failed("%v", err)
 	}
 	endpoint, err := c.endpoint(ctx)
 	if err != nil {
-		return failed("find the member: %v", err)
+		return attempt.Failed("find the member: %v", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.system.at(endpoint)+path, nil)
 	if err != nil {
-		return failed("%v", err)
+		return attempt.Failed("%v", err)
 	}
 	resp, sent, err := c.sender.Do(req, body)
 	if err != nil && !sent {
-		return failed("nothing was sent: %v", err)
+		return attempt.Failed("nothing was sent: %v", err)
 	}
-	lost := unknown
-	if op.Kind == linearizability.Get {
-		lost = failed
-	}
+	lost := attempt.Lost(op.Kind)
 	if err != nil {
 		return lost("no answer: %v", err)
 	}
@@ -62,7 +59,7 @@ func (c *client) Do(ctx context.Context, op linearizability.Operation) lineariza
 	said, err := io.ReadAll(io.LimitReader(resp.Body, replyBytesMax))
 	switch {
 	case resp.StatusCode == http.StatusTooManyRequests:
-		return failed("%s: %.200s", resp.Status, said)
+		return attempt.Failed("%s: %.200s", resp.Status, said)
 	case resp.StatusCode != http.StatusOK:
 		return lost("%s: %.200s", resp.Status, said)
 	case err != nil:
@@ -138,12 +135,4 @@ func (r kvReply) judge(op linearizability.Operation) linearizability.Result {
 		}
 	}
 	return result
-}
-
-func failed(format string, args ...any) linearizability.Result {
-	return linearizability.Result{Outcome: linearizability.Failed, Error: fmt.Sprintf(format, args...)}
-}
-
-func unknown(format string, args ...any) linearizability.Result {
-	return linearizability.Result{Outcome: linearizability.Unknown, Error: fmt.Sprintf(format, args...)}
 }

@@ -100,35 +100,35 @@ func (c *client) Close() error {
 // is a redirect, which does nothing. A 404 is an answer of a GET alone.
 func (c *client) Do(ctx context.Context, op linearizability.Operation) linearizability.Result {
 	if op.Kind == linearizability.CAS {
-		return failed("the API has no compare-and-set")
+		return attempt.Failed("the API has no compare-and-set")
 	}
 	endpoint, err := c.endpoint(ctx)
 	if err != nil {
-		return failed("find the member: %v", err)
+		return attempt.Failed("find the member: %v", err)
 	}
 	method, body := http.MethodGet, []byte(nil)
 	switch op.Kind {
 	case linearizability.Put:
 		method = http.MethodPut
 		if body, err = json.Marshal(op.Value); err != nil {
-			return failed("%v", err)
+			return attempt.Failed("%v", err)
 		}
 	case linearizability.Delete:
 		method = http.MethodDelete
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+endpoint+"/"+url.PathEscape(op.Key), nil)
 	if err != nil {
-		return failed("%v", err)
+		return attempt.Failed("%v", err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, sent, err := c.sender.Do(req, body)
 	if err != nil && !sent {
-		return failed("nothing was sent: %v", err)
+		return attempt.Failed("nothing was sent: %v", err)
 	}
 	if err != nil {
-		return lost(op)("no answer: %v", err)
+		return attempt.Lost(op.Kind)("no answer: %v", err)
 	}
 	defer resp.Body.Close()
 	said, err := io.ReadAll(io.LimitReader(resp.Body, 2<<20))
@@ -139,19 +139,19 @@ func judge(op linearizability.Operation, resp *http.Response, said []byte, readE
 	get := op.Kind == linearizability.Get
 	switch {
 	case resp.StatusCode == http.StatusOK && get && readErr != nil:
-		return failed("the value broke off: %v", readErr)
+		return attempt.Failed("the value broke off: %v", readErr)
 	case resp.StatusCode == http.StatusOK && get:
 		return linearizability.Result{Outcome: linearizability.OK, Got: linearizability.Value(text(said))}
 	case resp.StatusCode == http.StatusNotFound && get:
 		return linearizability.Result{Outcome: linearizability.OK}
 	case resp.StatusCode == http.StatusOK && pending(said):
-		return unknown("pending: %.200s", said) // a slow commit
+		return attempt.Unknown("pending: %.200s", said) // a slow commit
 	case resp.StatusCode == http.StatusOK:
 		return linearizability.Result{Outcome: linearizability.OK}
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
-		return failed("%s to %s", resp.Status, resp.Header.Get("Location"))
+		return attempt.Failed("%s to %s", resp.Status, resp.Header.Get("Location"))
 	}
-	return lost(op)("%s: %.200s", resp.Status, said)
+	return attempt.Lost(op.Kind)("%s: %.200s", resp.Status, said)
 }
 
 // text takes a value out of its JSON, where the store gives back what it was given.
@@ -166,20 +166,4 @@ func text(said []byte) string {
 func pending(said []byte) bool {
 	var reply struct{ Status string }
 	return json.Unmarshal(said, &reply) == nil && reply.Status == "pending"
-}
-
-// lost is what an attempt without a clear answer ends in: a read changed nothing and has failed, a write may be done yet.
-func lost(op linearizability.Operation) func(string, ...any) linearizability.Result {
-	if op.Kind == linearizability.Get {
-		return failed
-	}
-	return unknown
-}
-
-func failed(format string, args ...any) linearizability.Result {
-	return linearizability.Result{Outcome: linearizability.Failed, Error: fmt.Sprintf(format, args...)}
-}
-
-func unknown(format string, args ...any) linearizability.Result {
-	return linearizability.Result{Outcome: linearizability.Unknown, Error: fmt.Sprintf(format, args...)}
 }

@@ -58,18 +58,18 @@ func (e *etags) of(key, value string) (string, bool) {
 func (c *client) Do(ctx context.Context, op linearizability.Operation) linearizability.Result {
 	endpoint, err := c.endpoint(ctx)
 	if err != nil {
-		return failed("find the member: %v", err)
+		return attempt.Failed("find the member: %v", err)
 	}
 	req, value, err := c.request(ctx, endpoint, op)
 	if err != nil {
-		return failed("%v", err)
+		return attempt.Failed("%v", err)
 	}
 	resp, sent, err := c.sender.Do(req, value)
 	if err != nil {
 		if !sent {
-			return failed("nothing was sent: %v", err)
+			return attempt.Failed("nothing was sent: %v", err)
 		}
-		return unknown("no answer: %v", err)
+		return attempt.Unknown("no answer: %v", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, replyBytesMax))
@@ -121,7 +121,7 @@ func (c *client) judge(op linearizability.Operation, resp *http.Response, body [
 	switch {
 	case code == http.StatusOK && op.Kind == linearizability.Get:
 		if readErr != nil {
-			return unknown("the value broke off: %v", readErr)
+			return attempt.Unknown("the value broke off: %v", readErr)
 		}
 		value := string(body)
 		c.system.etags.learn(op.Key, value, resp.Header.Get("Etag"))
@@ -137,12 +137,12 @@ func (c *client) judge(op linearizability.Operation, resp *http.Response, body [
 		return linearizability.Result{Outcome: linearizability.OK}
 	case code == http.StatusServiceUnavailable, code >= 300 && code < 500:
 		if !definite(body) {
-			return unknown("%s, but not definite: %.200s", resp.Status, body)
+			return attempt.Unknown("%s, but not definite: %.200s", resp.Status, body)
 		}
-		return failed("%s: %.200s", resp.Status, body)
+		return attempt.Failed("%s: %.200s", resp.Status, body)
 	}
-	result := unknown("%s: %.200s", resp.Status, body)  // 504, 500, and what the API does not have
-	result.Bug = code == http.StatusInternalServerError // the API has it for nothing else
+	result := attempt.Unknown("%s: %.200s", resp.Status, body) // 504, 500, and what the API does not have
+	result.Bug = code == http.StatusInternalServerError        // the API has it for nothing else
 	return result
 }
 
@@ -153,14 +153,6 @@ func definite(body []byte) bool {
 		Definite *bool `json:"definite"`
 	}
 	return json.Unmarshal(body, &reply) != nil || reply.Definite == nil || *reply.Definite
-}
-
-func failed(format string, args ...any) linearizability.Result {
-	return linearizability.Result{Outcome: linearizability.Failed, Error: fmt.Sprintf(format, args...)}
-}
-
-func unknown(format string, args ...any) linearizability.Result {
-	return linearizability.Result{Outcome: linearizability.Unknown, Error: fmt.Sprintf(format, args...)}
 }
 
 // version is the index in an ETag: of the last write of the key.
