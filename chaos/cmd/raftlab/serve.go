@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -32,6 +33,14 @@ func serveCommand(stdout io.Writer) *cobra.Command {
 them live, and lets you kill, pause and cut them off; they end with this program. Faults are taken on loopback only.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if _, port, err := net.SplitHostPort(addr); err != nil {
+				return usage("--addr %q must be host:port", addr)
+			} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+				return usage("--addr %q: port %q must be from 0 to 65535, where 0 is any that is free", addr, port)
+			}
+			if cluster == 0 && binary != "" {
+				return usage("--binary is for the members of --cluster")
+			}
 			if cluster != 0 && (cluster < nodesMin || cluster > nodesMax) {
 				return usage("--cluster %d must be from %d to %d", cluster, nodesMin, nodesMax)
 			}
@@ -49,7 +58,7 @@ them live, and lets you kill, pause and cut them off; they end with this program
 func serveRuns(stdout io.Writer, addr, runs, binary string, nodes int, open bool) error {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return environment("--addr %s: %w", addr, err)
+		return environment("--addr %s: %w; --addr 127.0.0.1:0 takes a port that is free", addr, err)
 	}
 	defer listener.Close()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
