@@ -134,53 +134,11 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 
 // validate completes the options and names the first that cannot be used.
 func (o *options) validate() error {
-	bad := func(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-	if o.port < 1 || o.port > 65535 {
-		return bad("--port %d must be from 1 to 65535", o.port)
-	}
-	if o.listen == "" {
-		o.listen = net.JoinHostPort(o.host, strconv.Itoa(o.port))
-	}
-	if _, _, err := net.SplitHostPort(o.listen); err != nil {
-		return bad("--listen %q must be host:port", o.listen)
-	}
-	if o.advertise == "" {
-		o.advertise = o.listen
-	}
-	host, port, err := net.SplitHostPort(o.advertise)
-	if err != nil || port == "" {
-		return bad("--advertise %q must be host:port", o.advertise)
-	}
-	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
-		return bad("no one can dial %s; say with --advertise host:port where other members reach this one", o.advertise)
-	}
-	if _, err := api.Address(o.advertise); err != nil {
-		return bad("--advertise %q cannot be dialled by other members: %v", o.advertise, err)
-	}
-	if o.join != "" {
-		o.joins = strings.Split(o.join, ",")
-	}
-	for _, join := range o.joins {
-		if _, err := api.Address(join); err != nil {
-			return bad("--join %q must be host:port of a member: %v", join, err)
-		}
-		if join == o.advertise {
-			return bad("--join %s is this member's own address; leave it out, and --join too to start a new cluster", join)
-		}
-	}
-	if o.bootstrap && o.join == "" {
-		return bad("--bootstrap needs --join: whom to ask whether there is a cluster already")
-	}
-	if host, _, err := net.SplitHostPort(o.pprof); o.pprof != "" {
-		if ip, e := netip.ParseAddr(host); err != nil || host != "localhost" && (e != nil || !ip.IsLoopback()) {
-			return bad("--pprof %q must be host:port on loopback", o.pprof)
-		}
-	}
-	if _, err := api.Address(o.peerProxy); o.peerProxy != "" && err != nil {
-		return bad("--peer-proxy %q must be host:port: %v", o.peerProxy, err)
+	if err := o.addresses(); err != nil {
+		return err
 	}
 	if o.snapshotEntries < 0 || o.snapshotBytes < 0 || o.tailEntries < 0 {
-		return bad("--snapshot-entries %d, --snapshot-bytes %d and --tail-entries %d must not be negative", o.snapshotEntries, o.snapshotBytes, o.tailEntries)
+		return misused("--snapshot-entries %d, --snapshot-bytes %d and --tail-entries %d must not be negative", o.snapshotEntries, o.snapshotBytes, o.tailEntries)
 	}
 	if o.tailEntries == 0 {
 		o.tailEntries = max(o.snapshotEntries/10, 10)
@@ -189,24 +147,76 @@ func (o *options) validate() error {
 		return usageError{err}
 	}
 	if o.notLeader != "forward" && o.notLeader != "redirect" {
-		return bad("--not-leader %q must be forward or redirect", o.notLeader)
+		return misused("--not-leader %q must be forward or redirect", o.notLeader)
 	}
 	if o.logFormat != "text" && o.logFormat != "json" {
-		return bad("--log %q must be text or json", o.logFormat)
+		return misused("--log %q must be text or json", o.logFormat)
 	}
 	// Ten ticks to a heartbeat would be as good; five keep the loop idle more.
 	o.tick = o.heartbeat / 5
 	if o.tick < time.Millisecond {
-		return bad("--heartbeat %v must be at least 5ms", o.heartbeat)
+		return misused("--heartbeat %v must be at least 5ms", o.heartbeat)
 	}
 	if o.joinTimeout <= 0 {
-		return bad("--join-timeout %v must be above zero", o.joinTimeout)
+		return misused("--join-timeout %v must be above zero", o.joinTimeout)
 	}
 	if o.election < 3*o.heartbeat {
-		return bad("--election %v must be at least three times --heartbeat %v, or one lost heartbeat deposes a leader", o.election, o.heartbeat)
+		return misused("--election %v must be at least three times --heartbeat %v, or one lost heartbeat deposes a leader", o.election, o.heartbeat)
 	}
 	if o.data == "" {
 		o.data = filepath.Join("raftd-data", strings.NewReplacer(":", "-", "[", "", "]", "").Replace(o.advertise))
+	}
+	return nil
+}
+
+// misused is an error of the command line.
+func misused(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// addresses fills in those that were left out, and looks at all.
+func (o *options) addresses() error {
+	if o.port < 1 || o.port > 65535 {
+		return misused("--port %d must be from 1 to 65535", o.port)
+	}
+	if o.listen == "" {
+		o.listen = net.JoinHostPort(o.host, strconv.Itoa(o.port))
+	}
+	if _, _, err := net.SplitHostPort(o.listen); err != nil {
+		return misused("--listen %q must be host:port", o.listen)
+	}
+	if o.advertise == "" {
+		o.advertise = o.listen
+	}
+	host, port, err := net.SplitHostPort(o.advertise)
+	if err != nil || port == "" {
+		return misused("--advertise %q must be host:port", o.advertise)
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		return misused("no one can dial %s; say with --advertise host:port where other members reach this one", o.advertise)
+	}
+	if _, err := api.Address(o.advertise); err != nil {
+		return misused("--advertise %q cannot be dialled by other members: %v", o.advertise, err)
+	}
+	if o.join != "" {
+		o.joins = strings.Split(o.join, ",")
+	}
+	for _, join := range o.joins {
+		if _, err := api.Address(join); err != nil {
+			return misused("--join %q must be host:port of a member: %v", join, err)
+		}
+		if join == o.advertise {
+			return misused("--join %s is this member's own address; leave it out, and --join too to start a new cluster", join)
+		}
+	}
+	if o.bootstrap && o.join == "" {
+		return misused("--bootstrap needs --join: whom to ask whether there is a cluster already")
+	}
+	if host, _, err := net.SplitHostPort(o.pprof); o.pprof != "" {
+		if ip, e := netip.ParseAddr(host); err != nil || host != "localhost" && (e != nil || !ip.IsLoopback()) {
+			return misused("--pprof %q must be host:port on loopback", o.pprof)
+		}
+	}
+	if _, err := api.Address(o.peerProxy); o.peerProxy != "" && err != nil {
+		return misused("--peer-proxy %q must be host:port: %v", o.peerProxy, err)
 	}
 	return nil
 }
