@@ -9,6 +9,7 @@ import (
 	"raftlab/harness"
 	"raftlab/harness/docker"
 	"raftlab/harness/process"
+	"raftlab/harness/scratch"
 )
 
 const diskCheckTimeout = 20 * time.Second
@@ -46,7 +47,16 @@ func (o *options) checkDisks() error {
 	ctx, cancel := context.WithTimeout(context.Background(), diskCheckTimeout)
 	defer cancel()
 	if !o.inProcesses() {
-		return docker.CheckDisks(ctx, docker.Options{RunID: fmt.Sprintf("check-%d", os.Getpid()), AgentImage: o.agentImage(), FuseDevice: o.fuse})
+		lab, err := scratch.Make() // so that the next run finds the container, should this process be killed
+		if err != nil {
+			return err
+		}
+		defer lab.Close()
+		id := fmt.Sprintf("check-%d", os.Getpid())
+		if err := lab.Note(scratch.Elsewhere{Docker: id}); err != nil {
+			return err
+		}
+		return docker.CheckDisks(ctx, docker.Options{RunID: id, AgentImage: o.agentImage(), FuseDevice: o.fuse})
 	}
 	self, err := os.Executable()
 	if err != nil {
