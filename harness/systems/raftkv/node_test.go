@@ -2,6 +2,7 @@ package raftkv
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -69,6 +70,24 @@ func TestAdapterAgainstTheRealNode(t *testing.T) {
 			t.Errorf("step %d: index %d after %d, term %d, served by %q", i, got.Index, before, got.Term, got.ServedBy)
 		}
 		before = got.Index
+	}
+
+	if _, err := harness.AwaitConverged(kvdtest.Deadline(t, 10*time.Second), c, s); err != nil {
+		t.Fatal(err)
+	}
+	logs, failed, err := harness.ReadLogs(kvdtest.Deadline(t, 5*time.Second), c, s)
+	if err != nil || len(failed) > 0 || len(logs) != 3 {
+		t.Fatalf("logs: %v, %v, %v", logs, failed, err)
+	}
+	for _, log := range logs {
+		said := ""
+		for _, e := range log.Entries {
+			said += fmt.Sprintf("%s %s %s; ", e.Kind, e.Key, e.Value)
+		}
+		const want = "put k v1; put k v2; put k v4; delete k ; delete k ; "
+		if last := log.Entries[len(log.Entries)-1]; said != want || last.Term == 0 || last.Index < log.From || last.Index > log.To || log.To < before {
+			t.Errorf("the log of %s from %d to %d says %q, last %+v", log.Node, log.From, log.To, said, last)
+		}
 	}
 
 	cutOff(t, c, client, follower)

@@ -194,6 +194,16 @@ func (t *target) transport(c peer.Config) *peer.Transport {
 	return peer.New(c)
 }
 
+// bench is what a lab may do to a member, and ask it: nothing without --lab.
+func bench(o options, store *kv.Store, logger *slog.Logger) (driver.StateMachine, *clock.Clock, *kv.Told) {
+	if !o.lab {
+		return store, nil, nil
+	}
+	logger.Warn("--lab: the clock of this member can be bent, and all that was written read, over HTTP; never run it so with data that you need")
+	told := kv.NewTold(store)
+	return told, clock.Lab(), told
+}
+
 func serveMember(ctx context.Context, o options, listener net.Listener, d disk, logger *slog.Logger) error {
 	logger = logger.With("node", o.advertise)
 	direct := dialer(o.peerProxy)
@@ -208,11 +218,7 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 	})
 	peers.stats = transport.Stats
 	store := kv.New()
-	var bendable *clock.Clock
-	if o.lab {
-		bendable = clock.Lab()
-		logger.Warn("--lab: the clock of this member can be bent over HTTP; never run it so with data that you need")
-	}
+	machine, bendable, told := bench(o, store, logger)
 	node, err := driver.Start(driver.Config{
 		Raft: raft.Config{
 			ID: d.found.Identity.ID, Cluster: d.found.Identity.Cluster, Seed: random(),
@@ -221,7 +227,7 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 			TailEntries: o.tailEntries,
 		},
 		Stored: d.stored, SnapshotEntries: o.snapshotEntries, SnapshotBytes: o.snapshotBytes,
-		Address: o.advertise, TickEvery: o.tick, Clock: bendable, Machine: store, Transport: transport,
+		Address: o.advertise, TickEvery: o.tick, Clock: bendable, Machine: machine, Transport: transport,
 	}, driver.Storage{Log: driver.WAL{Log: d.log}, Snapshots: d.snapshots, Send: transport.SendSnapshot, Timings: timings.driver()}, logger)
 	self.node = node
 	close(self.started)
@@ -231,7 +237,7 @@ func serveMember(ctx context.Context, o options, listener net.Listener, d disk, 
 	handler, err := api.New(api.Config{
 		Node: node, Store: store, Dial: direct, Stream: transport, NotLeader: o.notLeader,
 		Snapshot: http.HandlerFunc(transport.ServeSnapshot), SnapshotStat: node.SnapshotStat,
-		Token: o.token, TLS: secure, Collectors: append(timings.collectors(), peers), Clock: bendable,
+		Token: o.token, TLS: secure, Collectors: append(timings.collectors(), peers), Clock: bendable, Told: told,
 		Logger: logger, Version: version(), PeerStats: transport.Stats,
 	})
 	if err != nil {

@@ -8,19 +8,52 @@ import (
 	"github.com/julienschmidt/httprouter"
 
 	"raftlab/node/internal/clock"
+	"raftlab/raft"
 )
 
-const clockPath = "/__pyraft/lab/clock"
+const (
+	clockPath  = "/__pyraft/lab/clock"
+	writesPath = "/__pyraft/lab/writes"
+)
 
 // labRoutes are those of a member that was started with --lab.
 func (s *Server) labRoutes(router *httprouter.Router, get, post func(string, func(*exchange) *failure)) {
 	get(clockPath, s.readClock)
+	if s.told != nil {
+		get(writesPath, s.writes)
+	}
 	post(clockPath, s.bendClock)
 	router.DELETE(clockPath, s.handle(clockPath, func(x *exchange, _ httprouter.Params) *failure {
 		s.clock.Straighten()
 		s.log.Warn("lab: the clock is straight again")
 		return s.readClock(x)
 	}))
+}
+
+// writesReply is every write that took effect here from one index to another, both included. Indexes are text: JavaScript
+// rounds large numbers.
+type writesReply struct {
+	From   raft.Index     `json:"from,string"`
+	To     raft.Index     `json:"to,string"`
+	Writes []writtenReply `json:"writes"`
+}
+
+type writtenReply struct {
+	Index raft.Index `json:"index,string"`
+	Term  raft.Term  `json:"term,string"`
+	Op    string     `json:"op"` // put or delete
+	Key   string     `json:"key"`
+	Value []byte     `json:"value,omitempty"` // of a put, in base64
+}
+
+func (s *Server) writes(x *exchange) *failure {
+	writes, before, last := s.told.Writes()
+	reply := writesReply{From: before + 1, To: last, Writes: make([]writtenReply, 0, len(writes))}
+	for _, w := range writes {
+		reply.Writes = append(reply.Writes, writtenReply{w.Index, w.Term, w.Op.String(), w.Key, w.Value})
+	}
+	s.json(x, http.StatusOK, reply)
+	return nil
 }
 
 // clockReply is what the member's clock says. Times are text or whole numbers: JavaScript rounds large ones.

@@ -13,6 +13,7 @@ import (
 // Without --lab there is no such route, whatever one asks.
 func TestNoClockCanBeBentWithoutLab(t *testing.T) {
 	m := one(t, nil)
+	inside(m.server, "GET", writesPath, "").want(t, 404)
 	for _, method := range []string{"GET", "POST"} {
 		inside(m.server, method, clockPath+"?jump=1s", "").want(t, 404)
 	}

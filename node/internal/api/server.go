@@ -39,6 +39,8 @@ type Config struct {
 	// Clock is the one that requests time out by; nil: the system's. One of the lab's can be bent over HTTP:
 	// /__pyraft/lab/clock is there then, and at no other member.
 	Clock *clock.Clock
+	// Told is what the lab asks for what was written: /__pyraft/lab/writes is there with it and a Clock.
+	Told *kv.Told
 	// Token, if not empty, must be shown by clients, as Authorization: Bearer, and is shown to other members.
 	Token string
 	// TLS, if not nil, is spoken with clients and other members. Dial is then wrapped in it.
@@ -87,6 +89,7 @@ type Server struct {
 	peerStats   func() peer.Stats
 	watcher     *live.Watcher
 	clock       *clock.Clock
+	told        *kv.Told
 	log         *slog.Logger
 	servedBy    []string // our address, ready for a header
 	version     string
@@ -125,7 +128,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		node: c.Node, store: c.Store, stream: c.Stream, snapshot: c.Snapshot, log: c.Logger, version: c.Version,
-		clock: c.Clock, guard: newGuard(c), tls: c.TLS, scheme: "http", drained: make(chan struct{}), keepAlive: eventKeepAlive,
+		clock: c.Clock, told: c.Told, guard: newGuard(c), tls: c.TLS, scheme: "http", drained: make(chan struct{}), keepAlive: eventKeepAlive,
 		redirect:    c.NotLeader == "redirect",
 		servedBy:    []string{c.Node.Status().Address},
 		origin:      http.NewCrossOriginProtection(),
