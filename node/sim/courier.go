@@ -63,6 +63,12 @@ func (c *courier) sent(to raft.ID, err error) {
 // streamBroken is when a sender notices at the latest that nobody reads any more.
 const streamBroken = 3 * time.Second
 
+// A receiver that is paused is tried again so much later, and so often.
+const (
+	pausedFor     = 50 * time.Millisecond
+	snapshotTries = 40
+)
+
 var errNotArrived = errors.New("sim: the connection broke")
 
 // sendOne reads the snapshot now, and lets it travel.
@@ -95,15 +101,44 @@ func (c *courier) sendOne(message raft.Message) {
 		})
 	}
 	w.later(streamBroken, func() { answer(errNotArrived) }) // the receiver died, and could not say so
-	travel := w.network.latency(w) + time.Duration(len(body))*10*time.Nanosecond
+	offer, travel := w.network.latency(w), time.Duration(len(body))*10*time.Nanosecond
 	if !w.healing {
 		travel += time.Duration(w.chance.network.Int64N(int64(w.plan.Stream) + 1))
 	}
 	to := w.byID[message.To]
-	w.later(travel, func() { w.snapshotArrives(m, to, message, body, 40, answer) })
+	w.later(offer, func() { w.snapshotOffered(m, to, message, body, travel, snapshotTries, answer) })
 }
 
-// snapshotArrives is what the receiving end of the stream does. A receiver that is paused holds it up.
+// snapshotOffered is what the receiving end of the stream does first: it asks whether there is any use in it. While the state
+// travels it may be told of more.
+func (w *world) snapshotOffered(from, to *member, message raft.Message, body []byte, travel time.Duration, tries int, answer func(error)) {
+	if w.network.cut[from.slot][to.slot] > 0 || !to.up || tries == 0 {
+		w.drop(from, to, &message, "cut")
+		answer(errNotArrived)
+		return
+	}
+	if to.paused {
+		w.later(pausedFor, func() { w.snapshotOffered(from, to, message, body, travel, tries-1, answer) })
+		return
+	}
+	w.acting = to
+	if err := to.raft().Wants(message); err != nil {
+		w.mark(snapshotLate)
+		w.tell("%v does not want the snapshot of entries up to %d: %v", to.id, message.Index, err)
+		answer(err)
+		return
+	}
+	life := to.life
+	w.later(travel, func() {
+		if to.life != life {
+			answer(errNotArrived)
+			return
+		}
+		w.snapshotArrives(from, to, message, body, snapshotTries, answer)
+	})
+}
+
+// snapshotArrives is what the receiving end does when all of it is there. A receiver that is paused holds it up.
 func (w *world) snapshotArrives(from, to *member, message raft.Message, body []byte, tries int, answer func(error)) {
 	if w.network.cut[from.slot][to.slot] > 0 || !to.up || tries == 0 {
 		w.drop(from, to, &message, "cut")
@@ -111,16 +146,11 @@ func (w *world) snapshotArrives(from, to *member, message raft.Message, body []b
 		return
 	}
 	if to.paused {
-		w.later(50*time.Millisecond, func() { w.snapshotArrives(from, to, message, body, tries-1, answer) })
+		w.later(pausedFor, func() { w.snapshotArrives(from, to, message, body, tries-1, answer) })
 		return
 	}
 	w.acting = to
-	err := to.raft().Wants(message)
-	if err == nil {
-		err = driver.ReceiveSnapshot(to.snaps, message, to.store, bytes.NewReader(body))
-	}
-	if err != nil {
-		w.mark(snapshotLate)
+	if err := driver.ReceiveSnapshot(to.snaps, message, to.store, bytes.NewReader(body)); err != nil {
 		w.tell("%v does not take the snapshot of entries up to %d: %v", to.id, message.Index, err)
 		answer(err)
 		return

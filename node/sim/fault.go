@@ -42,6 +42,7 @@ const (
 	Add                           // a new member joins
 	Remove                        // the member is removed
 	Churn                         // for a while, whoever is elected is asked at once to remove a member
+	Topple                        // for a while, whoever is elected is soon struck: it crashes, or is cut off
 	Transfer                      // leadership is handed to slot N
 	Snapshot                      // the member takes a snapshot now
 
@@ -52,7 +53,7 @@ var faultNames = [faultKinds]string{
 	Isolate: "isolate", Mute: "mute", Deaf: "deaf", Split: "split", OneWay: "one-way", Bridge: "bridge", Clog: "clog",
 	ClientsCut: "clients-cut", Lossy: "lossy", Crash: "crash", Kill: "kill", CrashAll: "crash-all", CrashInstall: "crash-at-install", CrashCall: "crash-at-call", CrashSend: "crash-at-send",
 	Stop: "stop", Pause: "pause", Drift: "drift", Jump: "jump", SlowSync: "slow-sync", StuckSync: "stuck-sync", Full: "full",
-	SyncFails: "sync-fails", Flip: "flip", Wipe: "wipe", Add: "add", Remove: "remove", Churn: "churn", Transfer: "transfer", Snapshot: "snapshot",
+	SyncFails: "sync-fails", Flip: "flip", Wipe: "wipe", Add: "add", Remove: "remove", Churn: "churn", Topple: "topple", Transfer: "transfer", Snapshot: "snapshot",
 }
 
 func (k FaultKind) String() string { return faultNames[k] }
@@ -314,6 +315,11 @@ func (w *world) memberFault(f Fault, m *member) bool {
 		w.wish(raft.Remove, raft.Member{ID: m.id}, false)
 	case Churn:
 		w.churnTill = w.now + f.For
+	case Topple:
+		w.toppleTill = w.now + f.For
+		if leader := w.leader(); leader != nil {
+			w.topple(leader)
+		}
 	case Transfer:
 		to := w.members[int(f.N)%len(w.members)].id
 		m.inbox.Other = append(m.inbox.Other, func(d *driver.Driver) {

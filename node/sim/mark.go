@@ -65,6 +65,7 @@ const (
 	healedDeaf
 	healedBehindSnapshot
 	witnessPassed
+	struckAtCommit
 
 	markCount
 )
@@ -86,7 +87,7 @@ var markNames = [markCount]string{
 	writeUnknownNot: "unknown-write-was-not-done", writeFailedSure: "write-failed-for-certain", sessionRepeated: "session-answered-a-retry",
 	conditionFailed: "condition-failed", readAtFollower: "read-at-a-follower", readGivenUp: "read-given-up", overloaded: "overloaded",
 	memberPaused: "member-paused", clockJumped: "clock-jumped", stoppedOrderly: "stopped-in-order", healedDeaf: "healed-beside-a-deaf-member",
-	healedBehindSnapshot: "healed-by-a-snapshot", witnessPassed: "claims-judged-by-the-witness",
+	healedBehindSnapshot: "healed-by-a-snapshot", witnessPassed: "claims-judged-by-the-witness", struckAtCommit: "leader-struck-as-it-commits",
 }
 
 func (m Mark) String() string { return markNames[m] }

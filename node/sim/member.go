@@ -57,8 +57,9 @@ type member struct {
 	slowSync  time.Duration
 	stuckTill time.Duration
 
-	cutSend    raft.MessageType // the power is cut when the next of these is sent
-	cutInstall bool             // the power is cut when the next snapshot has arrived
+	strikeAtCommit bool             // it is struck when it commits something as the leader that it is
+	cutSend        raft.MessageType // the power is cut when the next of these is sent
+	cutInstall     bool             // the power is cut when the next snapshot has arrived
 }
 
 const dataDir = "/data"
@@ -148,6 +149,10 @@ func (w *world) settle(m *member) {
 	}
 	if c := r.Committed(); c != m.committed {
 		m.committed = c
+		if m.strikeAtCommit && r.Role() == raft.Leader {
+			w.mark(struckAtCommit)
+			w.laterFor(m, 0, func() { w.strike(m) }) // before any message arrives that tells of it
+		}
 		w.options.Picture.committed(m.slot, w.now, c)
 	}
 	role, term := r.Role(), r.Term()
@@ -185,6 +190,9 @@ func (w *world) turned(m *member, role raft.Role, term raft.Term) {
 	w.options.Picture.turned(m.slot, w.now, role, term)
 	if role == raft.Leader && w.churnTill > w.now {
 		w.changeBeside(m)
+	}
+	if m.strikeAtCommit = false; role == raft.Leader && w.toppleTill > w.now {
+		w.topple(m)
 	}
 }
 

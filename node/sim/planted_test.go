@@ -20,7 +20,7 @@ var plants = []planted{
 	{"vote-not-durable", "raft/election.go",
 		"	r.tracef(\"vote for %v\", m.From)\n	r.promise(Message{Type: MsgVoteReply, To: m.From})",
 		"	r.tracef(\"vote for %v\", m.From)\n	r.send(Message{Type: MsgVoteReply, To: m.From})", []string{"figure-3", "invariant", "ledger"}},
-	{"commit-older-term", "raft/commit.go", "|| !ok || term != r.hard.Term {", "|| !ok || term == 0 {", []string{"figure-3", "invariant", "ledger", "liveness"}},
+	{"commit-older-term", "raft/commit.go", "|| !ok || term != r.hard.Term {", "|| !ok || term == 0 {", []string{"figure-3", "invariant", "ledger"}},
 	{"reply-before-fsync", "raft/replication.go", "	r.promise(reply)\n}", "	r.send(reply)\n}", []string{"figure-3", "invariant", "ledger", "liveness", "panic"}},
 	{"local-read", "raft/readindex.go", "	case r.role == Leader:\n", "	case r.role == Leader:\n		r.reads = append(r.reads, ReadResult{Context: in.Context, Index: r.committed})\n	case r.role == Candidate && r.lead != nil:\n", []string{"stale", "linearizability"}},
 	{"quorum-half", "raft/membership.go", "return c.Voters()/2 + 1 }", "return max(1, c.Voters()/2) }", []string{"figure-3", "invariant", "ledger"}},
@@ -28,7 +28,7 @@ var plants = []planted{
 	{"leader-counts-unsynced-self", "raft/commit.go", "return r.log.stable\n", "return r.log.last()\n", []string{"figure-3", "invariant", "ledger", "liveness"}},
 	{"retry-applied-twice", "node/internal/kv/sessions.go", "	case ok:\n", "	case ok && result.Index == 0:\n", []string{"ledger"}},
 	{"restored-with-the-old-term", "node/internal/kv/restore.go", "	s.state = restored\n", "	restored.at.Term = s.at.Term\n	s.state = restored\n", []string{"witness"}},
-	{"change-before-own-term", "raft/membership.go", "	case !r.committedOwnTerm():\n		// Two", "	case false:\n		// Two", []string{"figure-3", "invariant", "ledger", "liveness"}},
+	{"change-before-own-term", "raft/membership.go", "	case !r.committedOwnTerm():\n		// Two", "	case false:\n		// Two", []string{"figure-3", "invariant", "ledger"}},
 	{"append-answers-for-ever", "raft/replication.go", "p.told < min(r.committed, p.next-1)", "p.told < r.committed", []string{"storm"}},
 	{"no-heartbeat-after-heal", "raft/replication.go", "	if p.snapshot != 0 {\n		if must {", "	if p.snapshot != 0 || p.next < r.committed {\n		if must && p.next == 0 {", []string{"liveness"}},
 }

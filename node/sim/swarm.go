@@ -30,9 +30,9 @@ func Seed(word string) (uint64, error) {
 func Draw(seed uint64) Plan {
 	d := draw{rand.New(rand.NewPCG(seed, 0))}
 	p := Plan{
-		Seed: seed, Members: pick(d, 1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7), Clients: 1 + d.IntN(8), Keys: 1 + d.IntN(4),
+		Seed: seed, Members: pick(d, 1, 2, 3, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 7), Clients: 1 + d.IntN(8), Keys: 1 + d.IntN(4),
 		Ops: 50 + d.IntN(400), Value: pick(d, 16, 16, 60, 300, 2000), Until: d.between(2*time.Second, 12*time.Second),
-		Tick: 10 * time.Millisecond, Heartbeat: pick(d, 1, 2, 5), Tail: pick(d, 1, 5, 20, 200), AppendBytes: pick(d, 64, 500, 4000, 1<<20),
+		Tick: 10 * time.Millisecond, Heartbeat: pick(d, 1, 2, 5), Tail: pick(d, 1, 5, 20, 200), AppendBytes: pick(d, 1, 64, 500, 4000, 1<<20),
 		Inflight: pick(d, 1, 2, 8, 256), InflightBytes: pick(d, 1000, 16<<20), Uncommitted: pick(d, 2000, 20000, 64<<20),
 		Snapshot: pick(d, 0, 10, 30, 100), Segment: pick(d, 4096, 16384, 65536), Chunk: 4096,
 		LatencyMin: d.between(50*time.Microsecond, time.Millisecond), Loop: pick(d, 0, 20*time.Microsecond, 500*time.Microsecond),
@@ -71,6 +71,21 @@ func (d draw) between(least, most time.Duration) time.Duration {
 
 // faults draws the kinds that this seed knows, and when they happen.
 func (d draw) faults(p *Plan) []Fault {
+	if d.IntN(4) > 0 {
+		return d.mixed(p)
+	}
+	// Leaders that fall one after the other, alone or beside the rest: with much else going on few of them are elected.
+	// Short terms, so that there are many.
+	p.Heartbeat, p.Election = 1, pick(d, 4, 10)
+	faults := []Fault{{At: d.between(100*time.Millisecond, p.Until/2), Kind: Topple, Who: 1, For: p.Until}}
+	if d.IntN(2) == 0 {
+		faults = append(faults, d.mixed(p)...)
+	}
+	return faults
+}
+
+// mixed draws a few kinds, and so many faults of them.
+func (d draw) mixed(p *Plan) []Fault {
 	var kinds []FaultKind
 	few := pick(d, 3, 3, 10) // one kind in so many
 	for k := range faultKinds {

@@ -101,7 +101,7 @@ type world struct {
 	healing  bool // the faults are over
 	acting   *member
 
-	churnTill time.Duration
+	churnTill, toppleTill time.Duration
 
 	chance struct{ network, disk, clients, faults *rand.Rand }
 

@@ -89,13 +89,17 @@ func (d *Driver) Sent(to raft.ID, err error) {
 // DeliverSnapshot takes the message about a snapshot that was received. If a newer one is here already, from a leader whose
 // own message came too late, Raft is told of that one in its place: else nothing would ever speak of it again, and the leader
 // of today would send for ever what is not taken. It covers the older one, and only what is committed is in a snapshot, so
-// every later leader has its last entry (Leader Completeness).
+// every later leader has its last entry (Leader Completeness). A leader of a term before that entry's was deposed and cannot
+// have meant it: its message is lost.
 func (d *Driver) DeliverSnapshot(m raft.Message) error {
 	s, err := Described(m)
 	if err != nil {
 		return err
 	}
 	if latest, ok := d.config.Snapshots.Latest(); ok && latest.Index > s.Index {
+		if latest.Term > m.Term {
+			return nil
+		}
 		data, err := latest.Configuration.AppendBinary(nil)
 		if err != nil {
 			return err
