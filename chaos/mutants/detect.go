@@ -63,7 +63,7 @@ var Canaries = map[string]string{
 	"vote-not-durable":                  "explorer",
 	"no-log-check":                      "explorer",
 	"read-two-indexes":                  "explorer",
-	"commit-older-term":                 "scripts",
+	"commit-older-term":                 "simulator",
 	"truncate-on-every-append":          "scripts",
 	"corruption-cut-as-torn":            "tests",
 	"retry-applied-twice":               "tests",

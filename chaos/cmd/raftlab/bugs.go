@@ -67,6 +67,9 @@ func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) e
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	m := &mutants.Museum{Root: root, Tries: o.tries, Each: o.each, Bound: o.explore}
+	if o.canaries {
+		m.Tries = 1
+	}
 	defer func() { _ = m.Close() }()
 	missed := 0
 	for _, mutant := range all {
