@@ -68,7 +68,8 @@ func TestLogsOfEveryMemberAreCollected(t *testing.T) {
 }
 
 // Who imports the harness must not carry a Docker client, and the harness must not know the node: it is for any
-// store. Only harness/docker is free to import what it needs.
+// store. Only harness/docker is free to import what it needs. The agent shares the words in which disks are broken with who
+// asks it, and no more.
 func TestImportsGoOneWay(t *testing.T) {
 	for _, c := range []struct {
 		packages  []string
@@ -85,6 +86,9 @@ func TestImportsGoOneWay(t *testing.T) {
 		}
 		for _, dependency := range strings.Fields(string(out)) {
 			for _, forbidden := range c.forbidden {
+				if dependency == "raftlab/harness/diskfault" && c.packages[0] == "raftlab/chaos/agent" {
+					continue
+				}
 				if dependency == strings.TrimSuffix(forbidden, "/") || strings.HasPrefix(dependency, strings.TrimSuffix(forbidden, "/")+"/") {
 					t.Errorf("one of %v imports %s", c.packages, dependency)
 				}
