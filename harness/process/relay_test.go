@@ -244,22 +244,30 @@ func TestEndOfStreamIsWithheld(t *testing.T) {
 // A write that found the receiver's window full must not go on in the middle of the cut.
 func TestCutStopsAWriteToAReceiverThatDoesNotRead(t *testing.T) {
 	p := newPair(t)
-	sent := make(chan int64)
-	go func() {
+	var total int64
+	for buffer := make([]byte, 1<<20); ; { // until every buffer on the way is full
 		p.n1.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		n, _ := p.n1.Write(make([]byte, 64<<20)) // more than every buffer on the way
-		sent <- int64(n)
-	}()
-	total := <-sent
+		n, err := p.n1.Write(buffer)
+		total += int64(n)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if err != nil && total > 0 { // with nothing written the time was gone before the write began
+			break
+		}
+	}
 	p.cut(t, there)
 	// What the receiving kernel had is there; then nothing more comes until the restore.
 	var got int64
 	buffer := make([]byte, 1<<20)
-	for {
+	for give := time.Now().Add(10 * time.Second); ; {
 		p.n2.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		n, err := p.n2.Read(buffer)
 		got += int64(n)
-		if err != nil {
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if err != nil && (got > 0 || time.Now().After(give)) {
 			break
 		}
 	}
