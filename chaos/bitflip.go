@@ -43,7 +43,7 @@ const flippedTime = 10 * time.Second
 
 // await looks whether a member that was started refuses, and wipes it then, or comes up.
 func (b *bitFlip) await(ctx context.Context, i *Injected, node string) error {
-	for began := time.Now(); time.Since(began) < flippedTime; time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < flippedTime; {
 		p, err := i.Cluster.Probe(ctx, node)
 		if err != nil {
 			return err
@@ -54,6 +54,11 @@ func (b *bitFlip) await(ctx context.Context, i *Injected, node string) error {
 		}
 		if endpoint, err := i.Cluster.Endpoint(ctx, node); err == nil && i.System.Ready(ctx, endpoint) == nil {
 			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	return nil // it runs, and is not ready: it came up, for who refuses ends at once
