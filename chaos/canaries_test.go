@@ -11,6 +11,7 @@ import (
 	"raftlab/chaos/mutants"
 	"raftlab/harness"
 	"raftlab/harness/process"
+	"raftlab/internal/needs"
 )
 
 // Each of these is convicted in every run, so a run that passes it is a hole in the lab. The museum has others that only
@@ -77,9 +78,7 @@ func needDisks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := process.CheckDisks(t.Context(), []string{self}); err != nil {
-		t.Skip(err)
-	}
+	needs.Machine(t, process.CheckDisks(t.Context(), []string{self}))
 }
 
 func TestAnHonestClusterSurvivesTheKillOfAllAndTheCutOfTwo(t *testing.T) {

@@ -73,6 +73,10 @@ func init() {
 	for _, f := range []Family{cut, full, filled, hang, slow, fails, flip} {
 		Register(f)
 	}
+}
+
+// The scenarios of these faults.
+func init() {
 	fault := func(text string, shortest time.Duration) step {
 		return step{fault: text, shortest: shortest, longest: shortest + time.Second}
 	}

@@ -82,6 +82,19 @@ func record(t *testing.T) (*linearizability.Recorder, string) {
 	return rec, path
 }
 
+// recorded ends the recording, and reads what is in the file.
+func recorded(t *testing.T, rec *linearizability.Recorder, path string) linearizability.History {
+	t.Helper()
+	if err := rec.Close(); err != nil {
+		t.Fatal(err)
+	}
+	history, err := linearizability.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return history
+}
+
 func registers(t *testing.T) *harness.Registers {
 	t.Helper()
 	w, err := harness.NewRegisters(harness.RegistersConfig{})
@@ -276,13 +289,7 @@ func TestCancelledLoadLosesNoOperation(t *testing.T) {
 	if err := load.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if err := rec.Close(); err != nil {
-		t.Fatal(err)
-	}
-	history, err := linearizability.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	history := recorded(t, rec, path)
 	counts := linearizability.Count(history.Operations)
 	if counts.Unknown != 10 || counts.Operations != load.Counts().Total.Total() {
 		t.Fatalf("recorded %+v, counted %+v", counts, load.Counts().Total)

@@ -108,14 +108,7 @@ func TestAWriteWithoutAnAnswerIsSentAgain(t *testing.T) {
 			if err := load.Stop(); err != nil {
 				t.Fatal(err)
 			}
-			if err := rec.Close(); err != nil {
-				t.Fatal(err)
-			}
-			history, err := linearizability.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			store.judge(t, history.Operations)
+			store.judge(t, recorded(t, rec, path).Operations)
 		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"raftlab/harness"
 	"raftlab/harness/internal/kvdtest"
+	"raftlab/internal/needs"
 )
 
 // needDisks skips where the engine cannot have such disks, with the reason that a run would give.
@@ -24,7 +25,7 @@ func needDisks(t *testing.T) {
 	needDocker(t)
 	err := CheckDisks(t.Context(), Options{RunID: fmt.Sprintf("test-%d-disks", os.Getpid()), AgentImage: image})
 	if errors.Is(err, harness.ErrUnsupported) {
-		t.Skip(err)
+		needs.Machine(t, err)
 	}
 	if err != nil {
 		t.Fatal(err)

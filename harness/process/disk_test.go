@@ -7,11 +7,12 @@ import (
 
 	"raftlab/harness"
 	"raftlab/harness/internal/kvdtest"
+	"raftlab/internal/needs"
 )
 
 func TestDisksOfProcessesKeepTheirPromises(t *testing.T) {
 	if err := CheckDisks(t.Context(), []string{agent}); errors.Is(err, harness.ErrUnsupported) {
-		t.Skip(err)
+		needs.Machine(t, err)
 	} else if err != nil {
 		t.Fatal(err)
 	}

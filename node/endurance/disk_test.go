@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"raftlab/harness"
+	"raftlab/internal/needs"
 )
 
 // Another program fills the disk of one member, then that of the leader. Each is a small tmpfs of its own, so that the
@@ -73,17 +74,14 @@ func (w *world) fill(node, disk string) {
 
 const diskBytes = 64 << 20
 
-// mount needs root. Where it cannot, the test is skipped, and fails where RAFTLAB_REQUIRE_DOCKER says that nothing may be.
+// mount needs root.
 func mount(t *testing.T, dir string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0755", diskBytes)); err != nil {
-		if os.Getenv("RAFTLAB_REQUIRE_DOCKER") != "" {
-			t.Fatalf("a small disk cannot be mounted: %v", err)
-		}
-		t.Skipf("a small disk cannot be mounted (%v): run it as root, with CAP_SYS_ADMIN", err)
+		needs.Machine(t, fmt.Errorf("a small disk cannot be mounted (%w): run it as root, with CAP_SYS_ADMIN", err))
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {

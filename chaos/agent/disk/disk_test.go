@@ -36,6 +36,16 @@ func (d *Disk) create(t *testing.T, name string) *os.File {
 	return f
 }
 
+// awaitHeld returns when so many fsyncs are held.
+func (d *Disk) awaitHeld(t *testing.T, n uint64) {
+	t.Helper()
+	for until := time.Now().Add(5 * time.Second); d.Counters().HeldNow < n; <-time.After(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("want %d fsyncs held: %+v", n, d.Counters())
+		}
+	}
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -169,11 +179,7 @@ func TestAHungSyncEndsWithTheFaultAndADelayedOneLater(t *testing.T) {
 	must(t, d.Set(diskfault.Faults{SyncHang: true}))
 	done := make(chan error, 1)
 	go func() { done <- d.Sync(f) }()
-	for until := time.Now().Add(5 * time.Second); d.Counters().HeldNow == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatal("nothing is held")
-		}
-	}
+	d.awaitHeld(t, 1)
 	select {
 	case err := <-done:
 		t.Fatalf("it came back: %v", err)
@@ -201,9 +207,7 @@ func TestASyncCoversWhatWasWrittenBeforeIt(t *testing.T) {
 	must(t, d.Set(diskfault.Faults{SyncHang: true}))
 	done := make(chan error, 1)
 	go func() { done <- d.Sync(f) }()
-	for d.Counters().HeldNow == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	d.awaitHeld(t, 1)
 	d.write(t, f, "two", 0)
 	must(t, d.Set(diskfault.Faults{}))
 	must(t, <-done)

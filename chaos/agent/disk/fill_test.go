@@ -11,13 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"raftlab/harness/diskfault"
+	"raftlab/internal/needs"
 )
 
 func TestATmpfsIsFilledToTheLastByteAndEmptiedAgain(t *testing.T) {
 	back := t.TempDir()
-	if err := unix.Mount("tmpfs", back, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("a tmpfs cannot be mounted here: %v", err)
-	}
+	needs.Machine(t, unix.Mount("tmpfs", back, "tmpfs", 0, "size=1m"))
 	t.Cleanup(func() { must(t, unix.Unmount(back, unix.MNT_DETACH)) })
 	d, err := Open(back)
 	must(t, err)

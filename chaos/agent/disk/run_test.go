@@ -3,18 +3,22 @@
 package disk
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"raftlab/internal/needs"
 )
 
 // A program that inherits /dev/fuse keeps the connection alive: when its layer is killed it can never die.
 func TestTheProgramDoesNotHoldTheMountItLivesOn(t *testing.T) {
 	fuse, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
-	if err != nil || os.Getuid() != 0 {
-		t.Skipf("needs root and /dev/fuse (%v); run it where raftlab doctor finds both", err)
+	if os.Getuid() != 0 {
+		err = errors.Join(err, errors.New("it needs root; run it where raftlab doctor finds that and /dev/fuse"))
 	}
+	needs.Machine(t, err)
 	fuse.Close()
 	dir := t.TempDir()
 	back, mount := filepath.Join(dir, "back"), filepath.Join(dir, "data")

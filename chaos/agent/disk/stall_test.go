@@ -30,11 +30,7 @@ func TestAStalledDiskLosesWhatCameAfterItWroteBack(t *testing.T) {
 	done := make(chan error, 2)
 	go func() { done <- d.Sync(f) }()
 	go func() { done <- d.SyncDir(d.Files()) }()
-	for until := time.Now().Add(5 * time.Second); d.Counters().HeldNow < 2; time.Sleep(time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatalf("held: %+v", d.Counters())
-		}
-	}
+	d.awaitHeld(t, 2)
 	must(t, d.Cut(diskfault.PowerCut{Keep: "none"}))
 	for range 2 {
 		if err := <-done; err == nil {

@@ -9,14 +9,14 @@ import (
 
 	"raftlab/chaos"
 	"raftlab/harness/docker"
+	"raftlab/internal/needs"
 )
 
 // lacking is a run that was asked for on an engine whose machine has no /dev/fuse.
 func lacking(t *testing.T, args ...string) (said string, err error) {
 	t.Helper()
-	if _, err := docker.FindImage(t.Context(), defaultImage); err != nil {
-		t.Skip(err)
-	}
+	_, err = docker.FindImage(t.Context(), defaultImage)
+	needs.Machine(t, err)
 	o := options{fuse: "/dev/no-such-fuse"}
 	var stdout bytes.Buffer
 	c := newRun(&stdout, &o)

@@ -10,6 +10,7 @@ import (
 
 	"raftlab/chaos"
 	"raftlab/harness/docker"
+	"raftlab/internal/needs"
 )
 
 // A run that cannot even begin, for it has no program, has swept before.
@@ -17,9 +18,8 @@ func TestTheNextRunSweepsWhatALabThatWasKilledHasLeft(t *testing.T) {
 	for world, program := range map[string]string{"process": "--binary", "docker": "--image"} {
 		t.Run(world, func(t *testing.T) {
 			if world == "docker" {
-				if _, err := docker.FindImage(t.Context(), slowImage()); err != nil {
-					t.Skip(err)
-				}
+				_, err := docker.FindImage(t.Context(), slowImage())
+				needs.Machine(t, err)
 			}
 			temp, out := t.TempDir(), filepath.Join(t.TempDir(), "runs")
 			journal := killMidFault(t, world, temp, out)

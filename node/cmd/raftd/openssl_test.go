@@ -46,16 +46,7 @@ func TestTheDocumentedCertificatesWork(t *testing.T) {
 	sh(certificates)
 	file := func(name string) string { return filepath.Join(dir, name) }
 	secure := []string{"--tls-cert", file("n1.pem"), "--tls-key", file("n1-key.pem"), "--tls-ca", file("ca.pem"), "--token", "open-sesame"}
-	var members []*member
-	for i := range 2 {
-		args := secure
-		if i > 0 {
-			args = append(args[:len(args):len(args)], "--join", members[0].address)
-		}
-		m := launch(t, freeAddress(t), t.TempDir(), args...)
-		m.awaitReady("--url", "https://"+m.address, "--tls-ca", file("ca.pem"))
-		members = append(members, m)
-	}
+	members := launchSecure(t, 2, file("ca.pem"), secure)
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed: the members started and joined with the documented certificates, and were not asked")
 	}

@@ -83,16 +83,7 @@ func TestMembersWithMutualTLSAndAToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	secure := []string{"--tls-cert", a.file("member.pem"), "--tls-key", a.file("member.key"), "--tls-ca", a.file("ca.pem"), "--token-file", a.file("token")}
-	var members []*member
-	for i := range 3 {
-		args := secure
-		if i > 0 {
-			args = append(args[:len(args):len(args)], "--join", members[0].address)
-		}
-		m := launch(t, freeAddress(t), t.TempDir(), args...)
-		m.awaitReady("--url", "https://"+m.address, "--tls-ca", a.file("ca.pem"))
-		members = append(members, m)
-	}
+	members := launchSecure(t, 3, a.file("ca.pem"), secure)
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.pool}}}
 	ask := func(method, url, token, body string) (int, string) {
 		t.Helper()
@@ -175,4 +166,19 @@ func TestWhoIsNotLetInIsToldWhy(t *testing.T) {
 			t.Errorf("%s: it left a data directory", name)
 		}
 	}
+}
+
+// launchSecure starts members that speak TLS; the others join the first, and all are ready.
+func launchSecure(t *testing.T, n int, ca string, secure []string) (members []*member) {
+	t.Helper()
+	for i := range n {
+		args := secure
+		if i > 0 {
+			args = append(args[:len(args):len(args)], "--join", members[0].address)
+		}
+		m := launch(t, freeAddress(t), t.TempDir(), args...)
+		m.awaitReady("--url", "https://"+m.address, "--tls-ca", ca)
+		members = append(members, m)
+	}
+	return members
 }
