@@ -86,6 +86,8 @@ type Driver struct {
 	taking        bool // a snapshot is being written
 	takers        []func(raft.Index, error)
 	sinceSnapshot int   // bytes of commands applied
+	takenBytes    int   // of those, what the snapshot under way is to cover
+	takeRests     int   // ticks until one that is due is tried again, after one that failed
 	failure       error // why the member cannot go on
 }
 
@@ -136,6 +138,7 @@ func (d *Driver) Tick() {
 	d.promoteLearners()
 	d.abandonOrphans()
 	d.forgetTheGone()
+	d.takeRests = max(0, d.takeRests-1)
 	d.proposeHeld()
 	d.pump()
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"time"
 
 	"raftlab/raft"
 )
@@ -43,8 +44,15 @@ func (d *Driver) TakeSnapshot(answer func(raft.Index, error)) {
 	d.take()
 }
 
+// takeAgainAfter is the wait before a snapshot that is due is tried again. On a full disk each try writes until nothing
+// more fits.
+const takeAgainAfter = time.Second
+
 // takeIfDue takes a snapshot when enough has been applied since the last one.
 func (d *Driver) takeIfDue() {
+	if d.takeRests > 0 {
+		return
+	}
 	since := int(d.config.Machine.Applied() - d.raft.Snapshot().Index)
 	if n := d.config.SnapshotEntries; n > 0 && since >= n || d.config.SnapshotBytes > 0 && d.sinceSnapshot >= d.config.SnapshotBytes {
 		d.take()
@@ -60,7 +68,7 @@ func (d *Driver) take() {
 	if !ok {
 		return
 	}
-	d.taking, d.sinceSnapshot = true, 0
+	d.taking, d.takenBytes, d.sinceSnapshot = true, d.sinceSnapshot, 0
 	d.config.Snapshots.Take(s, d.config.Machine.Freeze())
 }
 
@@ -70,6 +78,9 @@ func (d *Driver) Taken(s raft.Snapshot, err error) {
 	if err == nil {
 		d.step(raft.SnapshotTaken{Snapshot: s})
 		d.config.Disk.DropPrefix(d.raft.FirstIndex() - 1)
+	} else {
+		d.sinceSnapshot += d.takenBytes
+		d.takeRests = int(takeAgainAfter / max(d.config.TickEvery, time.Millisecond))
 	}
 	for _, answer := range d.takers {
 		answer(s.Index, err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"raftlab/raft"
 )
@@ -18,12 +19,14 @@ type tableSnapshots struct {
 	states map[raft.Index][]byte
 	latest raft.Snapshot
 	todo   []func()
+	takes  int
 	fail   error
 }
 
 func (k *tableSnapshots) Latest() (raft.Snapshot, bool) { return k.latest, k.latest.Index > 0 }
 
 func (k *tableSnapshots) Take(s raft.Snapshot, write func(io.Writer) error) {
+	k.takes++
 	k.todo = append(k.todo, func() {
 		var b bytes.Buffer
 		err := errors.Join(write(&b), k.fail)
@@ -93,6 +96,48 @@ func TestSnapshotIsTakenWhenTheCommandsAreManyBytes(t *testing.T) {
 		tb.settle()
 		if n := len(tb.kept[1].states); n != want {
 			t.Fatalf("after %d commands of 100 bytes there are %d snapshots, want %d", i+1, n, want)
+		}
+	}
+}
+
+// TestSnapshotThatFailedRestsBeforeTheNext: on a full disk each try would fill it again, as fast as it fails. Who asks for
+// one gets it at once.
+func TestSnapshotThatFailedRestsBeforeTheNext(t *testing.T) {
+	for _, due := range []struct{ entries, bytes int }{{entries: 10}, {bytes: 10}} {
+		tb := newTable(t, 1)
+		d, kept := tb.drivers[1], tb.kept[1]
+		d.config.SnapshotEntries, d.config.SnapshotBytes, d.config.TickEvery = due.entries, due.bytes, 10*time.Millisecond
+		tb.elect(1)
+		tb.settle()
+		before, states := kept.takes, len(kept.states)
+		tries := func(when string, want int) {
+			t.Helper()
+			if tb.settle(); kept.takes-before != want {
+				t.Fatalf("%+v: %d tries %s, want %d", due, kept.takes-before, when, want)
+			}
+		}
+		ticks := func(n int) {
+			for range n {
+				d.Tick()
+				tb.settle()
+			}
+		}
+		kept.fail = errors.New("no space left on device")
+		for i := range 25 {
+			tb.propose(1, fmt.Sprint(i))
+			tb.settle()
+		}
+		tries("while no time passed", 1)
+		ticks(99)
+		tries("within 0.99 s", 1)
+		d.TakeSnapshot(func(raft.Index, error) {})
+		tries("after one was asked for", 2)
+		kept.fail = nil
+		ticks(99)
+		tries("within 0.99 s of that", 2)
+		ticks(1)
+		if tries("after another second", 3); len(kept.states) != states+1 {
+			t.Errorf("%+v: %d snapshots, want %d", due, len(kept.states), states+1)
 		}
 	}
 }
