@@ -358,6 +358,60 @@ func TestRemovedMemberStaysOut(t *testing.T) {
 	}
 }
 
+// TestRemovedMemberIsToldSo: the leader sends it nothing more, so the entry that removes it may never come; the others
+// say it when it asks them for its vote.
+func TestRemovedMemberIsToldSo(t *testing.T) {
+	first := start(t, "", t.TempDir())
+	second := start(t, "", t.TempDir(), "--join", first.address)
+	request, err := http.NewRequest(http.MethodDelete, "http://"+first.address+"/__pyraft/peer/"+second.address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := http.DefaultClient.Do(request)
+	if err != nil || reply.StatusCode != http.StatusOK {
+		t.Fatalf("DELETE: %v %v", reply, err)
+	}
+	reply.Body.Close()
+	second.awaitRefusal("removed", "this member was removed from its cluster and serves nothing more; ask another")
+	second.kill()
+	second = launch(t, second.address, second.data) // from the beginning it knows only what its log says
+	second.awaitRefusal("removed", "stop it, empty its data directory and start it with --join")
+	if ready := second.get("readyz"); ready != "503 Service Unavailable" {
+		t.Errorf("ready: %s", ready)
+	}
+	first.put("k", "v")
+}
+
+// awaitRefusal asks until the answer is that error, and what it says is in its message.
+func (m *member) awaitRefusal(code, says string) {
+	m.t.Helper()
+	var body struct {
+		Error, Message string
+		Definite       bool
+	}
+	ctx, cancel := context.WithTimeout(m.t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for body.Error != code || !body.Definite || !strings.Contains(body.Message, says) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			m.kill()
+			m.t.Fatalf("%s does not say %q: %q; at last it said %+v\n%s", m.address, code, says, body, m.stderr.String())
+		}
+		reply, err := http.Get("http://" + m.address + "/k")
+		if err != nil {
+			continue // it is starting
+		}
+		err = json.NewDecoder(reply.Body).Decode(&body)
+		reply.Body.Close()
+		if err != nil {
+			m.t.Fatal(err)
+		}
+	}
+}
+
 // TestRefusedStreamsAnswerInTheShapeOfErrors: the routes of members too, for who finds them with curl.
 func TestRefusedStreamsAnswerInTheShapeOfErrors(t *testing.T) {
 	m := start(t, "", t.TempDir())

@@ -184,6 +184,8 @@ func (t *target) transport(c peer.Config) *peer.Transport {
 		return t.node.Status().Cluster
 	}
 	c.Deliver = func(m raft.Message) { <-t.started; t.node.Step(m) }
+	c.IsRemoved = func(id raft.ID) bool { <-t.started; return t.node != nil && t.node.Status().HasRemoved(id) }
+	c.OnRemoved = func(by raft.ID) { <-t.started; t.node.ToldRemoved(by) }
 	c.ReceiveSnapshot = func(ctx context.Context, m raft.Message, body io.Reader) error {
 		<-t.started
 		return t.node.ReceiveSnapshot(ctx, m, body)

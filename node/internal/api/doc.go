@@ -25,6 +25,11 @@
 //     and nothing is done. Keys are kept in the replicated state, the last 10,000 of the cluster in the order of
 //     their first use. After that a key is forgotten, and a request with it is a new request, which is done
 //     again: retry within seconds, not days, or give a condition, which holds for ever (kv.SessionsMax).
+//   - A member that was removed answers 503 "removed" without Retry-After where it would say "no_leader": it will not
+//     have one again. It knows from the others, who refuse its streams with 410; whose streams are not for this member
+//     (another id, another cluster) is refused with 409, another protocol with 426. PUT of an id that was removed is 410.
+//   - What is no HTTP never gets here: net/http itself answers a header beyond 64 KiB (431), %zz in a path, two Host
+//     lines (400), in a line of text. 408 is for a body that came too slowly.
 //   - POST /__pyraft/snapshot is for the member that was asked. POST /__pyraft/leader is done by the leader,
 //     and answered when the new one is known; a transfer that did not happen in time is 504, because the
 //     target may still campaign.

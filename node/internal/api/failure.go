@@ -46,6 +46,9 @@ type failureReply struct {
 // fail answers with f.
 func (s *Server) fail(x *exchange, f *failure) {
 	status := s.node.Status()
+	if f.code == noLeader && status.Removed {
+		f = wasRemoved
+	}
 	reply := failureReply{Error: f.code, Message: f.message, Definite: !f.unknown, Term: status.Term, RequestID: x.id}
 	if f.status == http.StatusGatewayTimeout {
 		reply.Status = "pending"

@@ -44,6 +44,8 @@ func (s *Server) checks(status driver.Status) []check {
 	_, isMember := status.Configuration.Find(status.ID)
 	member := "voter"
 	switch {
+	case status.Removed:
+		isMember, member = false, "removed"
 	case !isMember:
 		member = "not in the configuration"
 	case status.Learner:

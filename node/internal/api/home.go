@@ -81,7 +81,10 @@ func homeText(r homeReply) string {
 }
 
 func (r statusReply) roleWords() string {
-	if r.Learner {
+	switch {
+	case r.Removed:
+		return r.Role + " (removed from its cluster)"
+	case r.Learner:
 		return r.Role + " (learner, no vote yet)"
 	}
 	return r.Role

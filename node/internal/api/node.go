@@ -32,6 +32,12 @@ type Node interface {
 	Tail(ctx context.Context, most int) (driver.Tail, error)
 }
 
+const noLeader = "no_leader"
+
+// wasRemoved takes the place of noLeader where none will be known any more. It is not for a retry, of this member at least.
+var wasRemoved = &failure{status: http.StatusServiceUnavailable, code: "removed",
+	message: "this member was removed from its cluster and serves nothing more; ask another. To let it join again as a new member, stop it, empty its data directory and start it with --join"}
+
 // certain lists the errors that say: nothing was, or will be, committed.
 var certain = []struct {
 	err     error
@@ -39,7 +45,7 @@ var certain = []struct {
 	code    string
 	message string
 }{
-	{driver.ErrNoLeader, http.StatusServiceUnavailable, "no_leader", "no leader is known: an election is under way, or this member is cut off; try again"},
+	{driver.ErrNoLeader, http.StatusServiceUnavailable, noLeader, "no leader is known: an election is under way, or this member is cut off; try again"},
 	{driver.ErrNotLeader, http.StatusServiceUnavailable, "not_leader", "this member is not the leader any more; try again"},
 	{driver.ErrNotReady, http.StatusServiceUnavailable, "not_ready", "the leader has just been elected and has not committed an entry of its term yet; try again"},
 	{driver.ErrTransferring, http.StatusServiceUnavailable, "transferring", "leadership is being handed over; try again"},

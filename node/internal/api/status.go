@@ -16,6 +16,7 @@ type statusReply struct {
 	Address string    `json:"address"`
 	Role    string    `json:"role"` // follower, pre-candidate, candidate, leader
 	Learner bool      `json:"learner"`
+	Removed bool      `json:"removed,omitempty"`
 	Term    raft.Term `json:"term"`
 	// Leader is its address, or null.
 	Leader   *string `json:"leader"`
@@ -79,7 +80,7 @@ func peerReplies(status driver.Status) []peerReply {
 func (s *Server) describe() statusReply {
 	status := s.node.Status()
 	reply := statusReply{
-		ID: hexID(status.ID), Address: status.Address, Role: status.Role.String(), Learner: status.Learner, Term: status.Term,
+		ID: hexID(status.ID), Address: status.Address, Role: status.Role.String(), Learner: status.Learner, Removed: status.Removed, Term: status.Term,
 		LeaderContactMs: -1,
 		First:           status.First, Last: status.Last, Commit: status.Commit, Applied: status.Applied, Snapshot: status.Snapshot, Stable: status.Stable,
 		Hash: hexID(raft.ID(status.StateHash)), Keys: s.store.Len(),

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,8 @@ type Node struct {
 	}
 	diskWake chan struct{}
 	diskErr  atomic.Pointer[error] // why it cannot be written now
+
+	toldRemoved atomic.Bool // see ToldRemoved
 
 	events events
 	keeper *keeper // nil: no snapshots
@@ -171,6 +174,17 @@ func (n *Node) Step(m raft.Message) {
 	n.nudge()
 }
 
+// ToldRemoved says that another member refuses this one because it was removed. It is taken for true while no leader is
+// known, and changes nothing but what is said: Raft itself does not rely on anybody's word.
+func (n *Node) ToldRemoved(by raft.ID) {
+	if n.toldRemoved.Swap(true) {
+		return
+	}
+	n.events.publish(fmt.Sprintf("%v says that this member was removed", by))
+	n.logger.Warn("this member was removed from its cluster, and its id does not come back: stop it, or empty its data directory and start it with --join", "says", by.String())
+	n.nudge()
+}
+
 // Status is what the member knew a moment ago.
 func (n *Node) Status() Status { return *n.status.Load() }
 
@@ -242,6 +256,7 @@ func (n *Node) publish() {
 	if err := n.diskErr.Load(); err != nil {
 		s.DiskErr = *err
 	}
+	s.Removed = s.Removed || s.Leader == 0 && n.toldRemoved.Load()
 	n.status.Store(&s)
 }
 

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"io"
+	"slices"
 	"time"
 
 	"raftlab/raft"
@@ -48,10 +49,14 @@ type Status struct {
 
 	Configuration      raft.Configuration
 	ConfigurationIndex raft.Index
-	Peers              []PeerStatus  // on the leader only
-	LeaderContact      time.Duration // since the leader was last heard; 0 on the leader, -1 if never
-	LeaderCommit       raft.Index    // the highest commit index that a leader named to this process; may be beyond Commit
-	CaughtUp           bool          // since the process began, all that a leader of the present term named was applied
+	// Removed says that this member was removed from its cluster, by what its own log holds committed, or, while it knows
+	// no leader, by the word of another member (Node.ToldRemoved): whom the leader has removed it sends nothing more, so
+	// the entry that says so seldom arrives.
+	Removed       bool
+	Peers         []PeerStatus  // on the leader only
+	LeaderContact time.Duration // since the leader was last heard; 0 on the leader, -1 if never
+	LeaderCommit  raft.Index    // the highest commit index that a leader named to this process; may be beyond Commit
+	CaughtUp      bool          // since the process began, all that a leader of the present term named was applied
 
 	StateHash     uint64 // of the state at Applied
 	Pending       int    // commands proposed here and not yet answered
@@ -59,6 +64,11 @@ type Status struct {
 	Elections     uint64 // how often this member campaigned
 	Installs      uint64 // how often the leader's snapshot replaced this member's state, since its process began
 	DiskErr       error  // why the log can no longer be written
+}
+
+// HasRemoved reports whether that member is out for good: a removal that is not committed may be taken back yet.
+func (s Status) HasRemoved(id raft.ID) bool {
+	return s.ConfigurationIndex <= s.Commit && slices.Contains(s.Configuration.Removed, id)
 }
 
 // PeerStatus is what the leader knows of another member (Figure 2: nextIndex, matchIndex).
@@ -100,6 +110,7 @@ func (d *Driver) Status() Status {
 		LeaderCommit: d.news.commit, CaughtUp: d.news.caughtUp,
 		LeaderChanges: d.leaderChanges, Elections: d.elections, Installs: d.installs,
 	}
+	s.Removed = s.HasRemoved(s.ID)
 	if leader, ok := d.members.Find(s.Leader); ok {
 		s.LeaderAddress = leader.Address
 	}

@@ -44,6 +44,13 @@ type Config struct {
 	// RoundTrip is told how long an echo took, there and back, about once every KeepAlive and peer; it must not block.
 	// May be nil.
 	RoundTrip func(peer raft.ID, took time.Duration)
+	// IsRemoved reports whether that member was removed from our cluster for good: its streams are refused with 410, and
+	// those that it has are ended, so that it hears why. Safe for concurrent use, called for each stream once every
+	// KeepAlive; nil: nobody was.
+	IsRemoved func(raft.ID) bool
+	// OnRemoved is told that a member of our cluster refuses us as removed, each time that one does; it must not block.
+	// May be nil.
+	OnRemoved func(by raft.ID)
 	// ReceiveSnapshot takes the state that belongs to m, and returns nil when it is durable. It is called
 	// once at a time: a newer stream ends the context of the one before and waits for its return. Nil
 	// refuses all snapshots.
@@ -91,6 +98,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Refuse == nil {
 		c.Refuse = func(w http.ResponseWriter, _ *http.Request, status int, reason string) { http.Error(w, reason, status) }
+	}
+	if c.IsRemoved == nil {
+		c.IsRemoved = func(raft.ID) bool { return false }
+	}
+	if c.OnRemoved == nil {
+		c.OnRemoved = func(raft.ID) {}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

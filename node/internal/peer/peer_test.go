@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,8 +63,38 @@ func TestAWrongPeerIsRefusedWithOneLine(t *testing.T) {
 	}
 }
 
+// TestARemovedMemberIsTold: at its next stream, for which it need not wait until it asks by itself.
+func TestARemovedMemberIsTold(t *testing.T) {
+	var removed atomic.Bool
+	told := make(chan raft.ID, 100)
+	a := newNode(t, 1, func(c *Config) { c.OnRemoved = func(by raft.ID) { told <- by } })
+	b := newNode(t, 2, func(c *Config) { c.IsRemoved = func(id raft.ID) bool { return id == 1 && removed.Load() } })
+	c := newNode(t, 3, nil) // does not know yet
+	a.SetMembers([]raft.Member{b.member(), c.member()})
+	a.connected(t, 2)
+	a.connected(t, 3)
+	removed.Store(true)
+	for range 3 {
+		select {
+		case by := <-told:
+			if by != 2 {
+				t.Errorf("%v said so", by)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("nobody said so")
+		}
+	}
+	if a.peer(2).Connected || !a.peer(3).Connected {
+		t.Errorf("connected to who refuses: %t, to who does not know: %t", a.peer(2).Connected, a.peer(3).Connected)
+	}
+	says := "member n1 was removed from this cluster, and its id does not come back"
+	if n, m := a.log.count(says), b.log.count(says); n != 1 || m != 1 {
+		t.Errorf("%d and %d lines", n, m)
+	}
+}
+
 func TestAHandshakeIsCheckedFieldByField(t *testing.T) {
-	n := newNode(t, 2, nil)
+	n := newNode(t, 2, func(c *Config) { c.IsRemoved = func(id raft.ID) bool { return id == 9 } })
 	good := map[string]string{"Connection": "Upgrade", "Upgrade": Protocol, headerCluster: "c0ffee", headerFrom: "1", headerTo: "2"}
 	for _, c := range []struct {
 		header, value string
@@ -77,6 +108,7 @@ func TestAHandshakeIsCheckedFieldByField(t *testing.T) {
 		{headerAddress, strings.Repeat("a", 2000), 400, headerAddress},
 		{headerTo, "3", 409, "this is member n2, not n3"}, {headerFrom, "2", 409, "one identity"},
 		{headerCluster, "bad", 409, "not in 0000000000000bad"},
+		{headerFrom, "9", 410, "member n9 was removed"},
 		{"method", "POST", 405, "GET"},
 	} {
 		method := "GET"

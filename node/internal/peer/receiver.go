@@ -104,6 +104,8 @@ func (t *Transport) identify(r *http.Request, in *inbound) (status int, reason s
 		return http.StatusConflict, fmt.Sprintf("peer: member %v is this one; two processes run with one identity", in.from)
 	case own != 0 && in.cluster != own:
 		return http.StatusConflict, fmt.Sprintf("peer: this member is in cluster %v, not in %v", own, in.cluster)
+	case own != 0 && t.cfg.IsRemoved(in.from):
+		return http.StatusGone, fmt.Sprintf("peer: member %v was removed from this cluster, and its id does not come back", in.from)
 	}
 	return 0, ""
 }
@@ -170,7 +172,7 @@ func (t *Transport) serve(in *inbound, buffered *bufio.Reader) error {
 	}
 	t.cfg.Logger.Debug("stream from peer", "peer", in.from.String(), "address", in.address)
 	echoes := make(chan uint16, 1)
-	writing.Go(func() { t.keepAlive(in.conn, echoes, done) })
+	writing.Go(func() { t.keepAlive(in, echoes, done) })
 
 	reader := wire.NewReader(&idleReader{conn: in.conn, from: buffered, timeout: t.cfg.IdleTimeout})
 	reader.Echo = func(number uint16) {
@@ -210,8 +212,9 @@ func (t *Transport) answer(conn net.Conn, b []byte) error {
 	return err
 }
 
-// keepAlive tells the sender that we live, and sends its echoes back. A failed write closes the connection.
-func (t *Transport) keepAlive(conn net.Conn, echoes <-chan uint16, done <-chan struct{}) {
+// keepAlive tells the sender that we live, and sends its echoes back. A failed write closes the connection, and so does
+// word that the sender was removed: when it asks for the next stream it is told.
+func (t *Transport) keepAlive(in *inbound, echoes <-chan uint16, done <-chan struct{}) {
 	ticker := time.NewTicker(t.cfg.KeepAlive)
 	defer ticker.Stop()
 	var frame []byte
@@ -222,10 +225,14 @@ func (t *Transport) keepAlive(conn net.Conn, echoes <-chan uint16, done <-chan s
 		case number := <-echoes:
 			frame = wire.AppendEcho(frame[:0], number)
 		case <-ticker.C:
+			if t.cfg.IsRemoved(in.from) {
+				_ = in.conn.Close()
+				return
+			}
 			frame = wire.AppendKeepAlive(frame[:0])
 		}
-		if err := t.answer(conn, frame); err != nil {
-			_ = conn.Close()
+		if err := t.answer(in.conn, frame); err != nil {
+			_ = in.conn.Close()
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -178,6 +179,9 @@ func (s *sender) lost(err error) {
 		return
 	case errors.As(err, &refusal):
 		state, text = refusal.Error(), "peer refused the stream"
+		if refusal.status == http.StatusGone {
+			s.t.cfg.OnRemoved(s.id)
+		}
 	case s.said == "connected":
 		text = "peer lost"
 	}
