@@ -27,7 +27,7 @@ func (r *Raft) tickElection() {
 	}
 }
 
-// mayCampaign: voters may; learners, strangers and removed members may not. But while its removal is not
+// mayCampaign: voters may; learners (but see handlePreVote), strangers and removed members may not. But while its removal is not
 // known to be committed a member still campaigns, without counting its own vote: it may be the only one
 // whose log is long enough, and then nobody else could win (thesis §4.2.2).
 func (r *Raft) mayCampaign() bool {
@@ -130,20 +130,25 @@ func (r *Raft) countVote(from ID, granted bool) {
 }
 
 // handlePreVote: yes to who could win an election now: the term is new, its log is not behind (§5.4.1), and
-// no leader is heard. It changes nothing here.
+// no leader is heard. It changes nothing here, but for a learner that refuses because its own log is longer. Who asks it
+// counts it as a voter, by a promotion that it does not have, and may not win without it; so it asks for votes itself. It is
+// elected by the voters that it knows, and leads until what it has is committed.
 func (r *Raft) handlePreVote(m *Message) {
-	why := ""
+	why, needed := "", false
 	switch {
 	case m.Term <= r.hard.Term:
 		why = "the term is not new"
 	case r.hearsLeader():
 		why = "a leader is heard"
 	case !r.log.upToDate(m.Index, m.LogTerm):
-		why = "its log is behind"
+		why, needed = "its log is behind", r.role == Follower && r.learns()
 	}
 	if why != "" {
 		r.tracef("would not vote for %v in term %d: %s", m.From, m.Term, why)
 		r.promise(Message{Type: MsgPreVoteReply, To: m.From, Reject: true})
+		if needed {
+			r.preCampaign()
+		}
 		return
 	}
 	r.tracef("would vote for %v in term %d", m.From, m.Term)

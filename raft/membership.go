@@ -294,7 +294,7 @@ func (in ChangeMembership) step(r *Raft) error {
 	if err != nil {
 		return err
 	}
-	if p := r.lead.progress[in.Change.Member.ID]; in.Change.Type == Promote && p.match < r.committed {
+	if p := r.lead.progress[in.Change.Member.ID]; in.Change.Type == Promote && (p == nil || p.match < r.committed) {
 		return ErrLearnerNotCaught
 	}
 	data, err := next.AppendBinary(nil)
@@ -313,13 +313,24 @@ func (in ChangeMembership) step(r *Raft) error {
 	return nil
 }
 
-// stepDownIfRemoved: "the leader steps down once it has committed" the configuration without it (§6).
+// learns reports whether the member is a learner, as far as it knows.
+func (r *Raft) learns() bool {
+	m, ok := r.Configuration().Find(r.config.ID)
+	return ok && m.Learner
+}
+
+// stepDownIfRemoved: "the leader steps down once it has committed" the configuration without it (§6). A learner that had to
+// lead gives way in the same manner.
 func (r *Raft) stepDownIfRemoved() bool {
 	if r.ConfigurationIndex() > r.committed || r.Configuration().IsVoter(r.config.ID) {
 		return false
 	}
 	r.broadcast(true) // the others should learn of the commit
-	r.tracef("am removed")
+	if r.learns() {
+		r.tracef("am a learner, and everything is committed")
+	} else {
+		r.tracef("am removed")
+	}
 	r.becomeFollower(r.hard.Term, 0)
 	return true
 }
