@@ -39,6 +39,8 @@ type ledger struct {
 	agreed   []agreed // by index, from 1
 	versions map[string][]version
 	sessions map[string]kv.Result // by idempotency key: what the first request with it was told
+	keys     []string             // of sessions, in the order of the log
+	keysMax  int                  // then the oldest is forgotten
 	writes   map[string]*call     // by value, which is unique: who called it
 }
 
@@ -58,8 +60,19 @@ type version struct {
 	value string
 }
 
-func newLedger() ledger {
-	return ledger{agreed: make([]agreed, 1), versions: map[string][]version{}, sessions: map[string]kv.Result{}, writes: map[string]*call{}}
+func newLedger(keysMax int) ledger {
+	return ledger{
+		agreed: make([]agreed, 1), versions: map[string][]version{}, sessions: map[string]kv.Result{}, writes: map[string]*call{},
+		keysMax: keysMax,
+	}
+}
+
+// remembered is how many idempotency keys the cluster remembers.
+func (w *world) remembered() int {
+	if n := w.plan.Remembered; n > 0 {
+		return n
+	}
+	return kv.SessionsMax
 }
 
 func (l *ledger) last() raft.Index { return raft.Index(len(l.agreed)) - 1 }
@@ -121,7 +134,7 @@ func (w *world) restored(m *member, index raft.Index, hash uint64) {
 func (l *ledger) model(c kv.Command, e raft.Entry) kv.Result {
 	if first, ok := l.sessions[c.IdempotencyKey]; ok && c.IdempotencyKey != "" {
 		first.Repeat = true
-		return first // a key is used for one request only
+		return first // a key is used for one request only, or forgotten
 	}
 	old := l.at(c.Key, e.Index)
 	r := kv.Result{Index: e.Index, Term: e.Term, Existed: old.here}
@@ -138,6 +151,10 @@ func (l *ledger) model(c kv.Command, e raft.Entry) kv.Result {
 	}
 	if c.IdempotencyKey != "" {
 		l.sessions[c.IdempotencyKey] = r
+		if l.keys = append(l.keys, c.IdempotencyKey); len(l.keys) > l.keysMax {
+			delete(l.sessions, l.keys[0])
+			l.keys = l.keys[1:]
+		}
 	}
 	return r
 }

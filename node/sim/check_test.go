@@ -60,6 +60,13 @@ func TestEachCheckNoticesWhatItIsFor(t *testing.T) {
 			store.Apply(put(t, 1, "k", "one", ""))
 			machine{store, w, w.members[0]}.Apply(put(t, 2, "k", "one", "once"))
 		}},
+		{"a key is remembered longer than it is to be", "ledger", "the model says", func(t *testing.T, w *world) {
+			w.ledger = newLedger(1)
+			a := machine{kv.New(), w, w.members[0]}
+			for i, once := range []string{"a", "b", "a"} {
+				a.Apply(put(t, raft.Index(i+1), "k", "one", once))
+			}
+		}},
 		{"an entry is skipped", "ledger", "nobody has applied", func(t *testing.T, w *world) {
 			w.applied(w.members[0], put(t, 5, "k", "one", ""), kv.Result{}, 1)
 		}},
@@ -161,7 +168,7 @@ func TestEachCheckNoticesWhatItIsFor(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := smallWorld(t)
 			if strings.HasPrefix(c.check, "ledger") || c.check == "stale" {
-				w.ledger = newLedger()
+				w.ledger = newLedger(kv.SessionsMax)
 			}
 			c.plant(t, w)
 			if w.failure == nil {

@@ -106,7 +106,7 @@ func (w *world) newKey() *keyUse {
 // next calls the next operation.
 func (c *client) next() {
 	w, rng := c.w, c.w.chance.clients
-	if c.busy || !w.healing && w.load.called >= w.plan.Ops || w.healing && w.live.done >= liveCalls {
+	if c.busy || !w.healing && w.load.called >= w.plan.Ops || w.healing && w.live.answered() {
 		return
 	}
 	at := rng.IntN(len(w.load.keys))
@@ -159,9 +159,8 @@ func (c *client) choose(x *call, k *keyUse) {
 		x.kind, x.expect, x.ifMatch = linearizability.CAS, k.value, k.etag
 		command.IfMatch = k.etag
 	case dice < 72: // the history has no word for these conditions, the model has
-		x.kind, x.judged = linearizability.Put, false
-		x.key += "x"
-		command.Key = x.key
+		x.kind = linearizability.Put
+		x.unjudged()
 		command.IfExists = dice < 68
 		command.IfNoneMatch = !command.IfExists
 	default:
@@ -179,11 +178,23 @@ func (c *client) choose(x *call, k *keyUse) {
 	if rng.Float64() < w.plan.Sessions {
 		x.once = fmt.Sprintf("once-%d", x.id)
 		command.IdempotencyKey = x.once
+		if w.plan.Remembered > 0 { // a retry may come after it was forgotten, and take effect again: the model says when
+			x.unjudged()
+		}
 	}
+	command.Key = x.key
 	var err error
 	if x.command, err = command.AppendBinary(nil); err != nil {
 		panic(fmt.Sprintf("sim: own command refused: %v", err))
 	}
+}
+
+// unjudged moves the call to a key of which the history says nothing.
+func (x *call) unjudged() {
+	if x.judged {
+		x.key += "x"
+	}
+	x.judged = false
 }
 
 func (x *call) String() string {
@@ -349,8 +360,9 @@ func (c *client) end(x *call, k *keyUse, outcome linearizability.Outcome) {
 		w.tell("client %d: #%d %s at entry %d", c.number+1, x.id, outcome, x.answer.index)
 	}
 	w.sum(uint64(x.id), uint64(len(outcome))<<32|uint64(x.answer.index))
-	if outcome == linearizability.OK && w.healing {
+	if outcome == linearizability.OK && w.healing && x.began >= w.live.began {
 		w.live.done++
+		w.live.wrote = w.live.wrote || x.kind != linearizability.Get
 	}
 	think := w.plan.Think
 	if outcome == linearizability.Failed {

@@ -25,7 +25,7 @@ func (w *world) start(m *member) {
 	m.role, m.term, m.driver = raft.Follower, 0, nil
 	stored, clusterID, err := w.open(m)
 	if err == nil {
-		m.store, m.told = kv.New(), told{}
+		m.store, m.told = kv.NewRemembering(w.remembered()), told{}
 		m.writer = driver.Writer{Log: driver.WAL{Log: m.log}}
 		m.driver, err = driver.New(w.driverConfig(m, stored, clusterID))
 	}

@@ -9,19 +9,34 @@ import (
 
 // live is the second phase: a quorum is healed, and must get on.
 type live struct {
-	core  []*member // healed; the others are switched off, or deaf
+	core  []*member // healed
+	rest  rest      // what the others are
+	began time.Duration
 	until time.Duration
-	done  int // calls answered since
-	deaf  bool
+	done  int  // calls answered that were made since
+	wrote bool // one of them was a write
 }
+
+// rest is what becomes of the members that are not healed. Those that talk must disturb nobody.
+type rest uint8
+
+const (
+	off  rest = iota
+	deaf      // they hear nothing, and talk
+	hung      // they hear and talk, and no fsync of theirs ends: such a leader must give way
+
+	rests
+)
 
 const (
 	// liveWithin bounds the second phase. A run that is well takes a second or two of it.
 	liveWithin = 30 * time.Second
 	liveEvery  = 50 * time.Millisecond
-	// liveCalls must be answered; then the clients are quiet.
+	// liveCalls must be answered, and a write be among them; then the clients are quiet.
 	liveCalls = 5
 )
+
+func (l *live) answered() bool { return l.done >= liveCalls && l.wrote }
 
 // heal ends the faults: every member that has its data is started, and of these a random core stays.
 func (w *world) heal() {
@@ -48,8 +63,7 @@ func (w *world) heal() {
 	}
 }
 
-// chooseCore switches off as many of the others as can be spared, or makes them deaf: they go on talking, and must
-// disturb nobody.
+// chooseCore leaves out as many as can be spared.
 func (w *world) chooseCore() {
 	in := map[raft.ID]bool{}
 	for _, m := range w.members {
@@ -76,29 +90,41 @@ func (w *world) chooseCore() {
 		}
 		spare--
 	}
-	w.live.until = w.now + liveWithin
-	w.live.deaf = rng.IntN(2) == 0
+	w.live.began, w.live.until = w.now, w.now+liveWithin
+	w.live.rest = rest(rng.IntN(int(rests)))
 	for _, m := range w.members {
 		if in[m.id] {
 			w.live.core = append(w.live.core, m)
-			continue
-		}
-		if w.live.deaf && m.up {
-			w.network.cutAll(func(_, to int) bool { return to == m.slot }, 1)
-			w.mark(healedDeaf)
 		} else {
-			w.crash(m, true)
-			m.stopped = true
+			w.leaveOut(m)
 		}
-		w.network.clientCut[m.slot] = 1
 	}
 	w.tell("of %d members %d are healed", len(w.members), len(w.live.core))
-	w.live.done = 0
+	w.live.done, w.live.wrote = 0, false
 	for _, c := range w.clients {
 		c.leader = w.live.core[0].slot
 		w.later(time.Millisecond, c.next)
 	}
 	w.later(liveEvery, w.lives)
+}
+
+// leaveOut makes a member one of the rest.
+func (w *world) leaveOut(m *member) {
+	switch {
+	case m.up && w.live.rest == hung: // clients reach it: a leader that has nothing to write does not see that its disk hangs
+		m.stuckTill = w.live.until + time.Second // which is the rest of the run
+		if m.role == raft.Leader {
+			w.mark(healedHungLeader)
+		}
+		return
+	case m.up && w.live.rest == deaf:
+		w.network.cutAll(func(_, to int) bool { return to == m.slot }, 1)
+		w.mark(healedDeaf)
+	default:
+		w.crash(m, true)
+		m.stopped = true
+	}
+	w.network.clientCut[m.slot] = 1
 }
 
 // lives ends the run when the healed members agree, or when their time is over.
@@ -126,7 +152,7 @@ func (w *world) stuck() string {
 	if leader == nil {
 		return "nobody leads"
 	}
-	if w.live.done < liveCalls {
+	if !w.live.answered() {
 		return "clients get no answers"
 	}
 	r := leader.raft()

@@ -63,6 +63,7 @@ const (
 	clockJumped
 	stoppedOrderly
 	healedDeaf
+	healedHungLeader
 	healedBehindSnapshot
 	witnessPassed
 	struckAtCommit
@@ -86,7 +87,7 @@ var markNames = [markCount]string{
 	changePending: "change-refused-one-is-pending", writeUnknownDone: "unknown-write-was-done",
 	writeUnknownNot: "unknown-write-was-not-done", writeFailedSure: "write-failed-for-certain", sessionRepeated: "session-answered-a-retry",
 	conditionFailed: "condition-failed", readAtFollower: "read-at-a-follower", readGivenUp: "read-given-up", overloaded: "overloaded",
-	memberPaused: "member-paused", clockJumped: "clock-jumped", stoppedOrderly: "stopped-in-order", healedDeaf: "healed-beside-a-deaf-member",
+	memberPaused: "member-paused", clockJumped: "clock-jumped", stoppedOrderly: "stopped-in-order", healedDeaf: "healed-beside-a-deaf-member", healedHungLeader: "healed-while-the-leader's-disk-hangs",
 	healedBehindSnapshot: "healed-by-a-snapshot", witnessPassed: "claims-judged-by-the-witness", struckAtCommit: "leader-struck-as-it-commits",
 }
 

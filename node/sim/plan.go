@@ -44,6 +44,7 @@ type Plan struct {
 	Think                  time.Duration // of a client between two calls
 	Patience               time.Duration // of a client with a call
 	Sessions               float64       // share of writes that carry an idempotency key, and are tried again
+	Remembered             int           // idempotency keys; zero: as many as raftd remembers, which no run reaches
 
 	Faults []Fault
 }
@@ -80,6 +81,7 @@ func (p *Plan) fields() []field {
 		{"latency-min", &p.LatencyMin}, {"latency-max", &p.LatencyMax}, {"loop", &p.Loop}, {"ordered", &p.Ordered},
 		{"loss", &p.Loss}, {"duplicate", &p.Duplicate}, {"late", &p.Late}, {"late-max", &p.LateMax}, {"stream", &p.Stream},
 		{"sync-min", &p.SyncMin}, {"sync-max", &p.SyncMax}, {"think", &p.Think}, {"patience", &p.Patience}, {"sessions", &p.Sessions},
+		{"remembered", &p.Remembered},
 	}
 }
 
@@ -196,8 +198,8 @@ func (p *Plan) Validate() error {
 		return bad("latencies and syncs must not be negative, and min at most max")
 	case p.Patience <= 0, p.Until <= 0, p.Think < 0, p.Stream < 0, p.LateMax < 0:
 		return bad("patience %v and until %v must be positive; think, stream and late-max not negative", p.Patience, p.Until)
-	case p.Segment < 0, p.Chunk < 0, p.Snapshot < 0, p.Tail < 0:
-		return bad("segment, chunk, snapshot and tail must not be negative")
+	case p.Segment < 0, p.Chunk < 0, p.Snapshot < 0, p.Tail < 0, p.Remembered < 0:
+		return bad("segment, chunk, snapshot, tail and remembered must not be negative")
 	}
 	for _, f := range p.Faults {
 		if f.Who > slotsMax {

@@ -84,6 +84,7 @@ func (s *shrinker) smaller() {
 		func(p *Plan) { p.Duplicate = 0 },
 		func(p *Plan) { p.Late, p.LateMax = 0, 0 },
 		func(p *Plan) { p.Sessions = 0 },
+		func(p *Plan) { p.Remembered = 0 },
 		func(p *Plan) { p.Ordered = true },
 		func(p *Plan) { p.LatencyMax = p.LatencyMin },
 		func(p *Plan) { p.SyncMax = p.SyncMin },

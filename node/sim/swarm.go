@@ -38,7 +38,7 @@ func Draw(seed uint64) Plan {
 		LatencyMin: d.between(50*time.Microsecond, time.Millisecond), Loop: pick(d, 0, 20*time.Microsecond, 500*time.Microsecond),
 		Ordered: d.IntN(3) == 0, SyncMin: d.between(20*time.Microsecond, time.Millisecond),
 		Think: d.between(0, 40*time.Millisecond), Patience: d.between(200*time.Millisecond, 2*time.Second),
-		Sessions: pick(d, 0, 0.3, 1),
+		Sessions: pick(d, 0, 0.3, 1), Remembered: pick(d, 0, 0, 0, 1, 4, 20),
 	}
 	p.Election = p.Heartbeat * pick(d, 4, 10)
 	p.LatencyMax = p.LatencyMin + d.between(0, pick(d, time.Millisecond, 10*time.Millisecond))

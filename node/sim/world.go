@@ -115,7 +115,8 @@ type world struct {
 }
 
 func newWorld(plan Plan, options Options) *world {
-	w := &world{plan: plan, options: options, watch: safety.NewWatch(), ledger: newLedger(), sums: 14695981039346656037}
+	w := &world{plan: plan, options: options, watch: safety.NewWatch(), sums: 14695981039346656037}
+	w.ledger = newLedger(w.remembered())
 	stream := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(plan.Seed, n)) }
 	w.chance.network, w.chance.disk, w.chance.clients, w.chance.faults = stream(1), stream(2), stream(3), stream(4)
 	w.byID = append(w.byID, nil)

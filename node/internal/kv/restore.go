@@ -33,6 +33,7 @@ func (s *Store) Restore(from io.Reader) error {
 	if restored.at.Index < s.at.Index {
 		return fmt.Errorf("kv: snapshot of entry %d is older than entry %d, which is applied", restored.at.Index, s.at.Index)
 	}
+	restored.sessions.max = s.sessions.max // no part of a snapshot
 	s.state = restored
 	return nil
 }
@@ -83,7 +84,7 @@ func (r *snapshotReader) take(n int) ([]byte, error) {
 }
 
 func (r *snapshotReader) state() (state, error) {
-	s := newState()
+	s := newState(SessionsMax)
 	head, err := r.take(snapshotHeadBytes)
 	if err != nil {
 		return s, err

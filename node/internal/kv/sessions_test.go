@@ -120,8 +120,7 @@ func TestOldestKeyIsForgottenAndThenNew(t *testing.T) {
 func TestSessionsAgainstAPlainList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most = 3
-		s := New()
-		s.sessions = newSessions(most)
+		s := NewRemembering(most)
 		var model []session // in order of the log
 		for i := range rapid.IntRange(1, 60).Draw(t, "steps") {
 			index := raft.Index(i + 1)

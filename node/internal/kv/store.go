@@ -61,8 +61,8 @@ type state struct {
 	chain    chain
 }
 
-func newState() state {
-	return state{items: btree.NewMap[string, *Item](0), sessions: newSessions(SessionsMax)}
+func newState(sessionsMax int) state {
+	return state{items: btree.NewMap[string, *Item](0), sessions: newSessions(sessionsMax)}
 }
 
 // copy shares with the original what neither changes later. It marks both as shared, so it counts as a write.
@@ -73,7 +73,11 @@ func (s *state) copy() state {
 }
 
 // New returns an empty store, before the first entry of the log.
-func New() *Store { return &Store{state: newState()} }
+func New() *Store { return NewRemembering(SessionsMax) }
+
+// NewRemembering is New with so many idempotency keys instead of SessionsMax, for a lab that forgets some within a few
+// commands. All members of a cluster must remember as many.
+func NewRemembering(keys int) *Store { return &Store{state: newState(keys)} }
 
 // Apply takes the next entry of the log, of any type, and returns a Result.
 func (s *Store) Apply(e raft.Entry) any {
