@@ -91,11 +91,11 @@ func rewrite(readme, table string) error {
 	return os.WriteFile(readme, []byte(before+tableBegins+table+tableEnds+after), 0o644)
 }
 
-// Table is the museum in Markdown: one row a mutant. What no layer has found is bold.
+// Table is the museum in Markdown: one row a mutant. What no layer has found is bold, and a layer that does not run what the
+// bug is in has a dash.
 func Table(all []Mutant, kept map[string][]Finding) string {
 	var b strings.Builder
-	columns := Layers()
-	fmt.Fprintf(&b, "| bug | kind | breaks | %s | again |\n|---|---|---|%s---|\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
+	fmt.Fprintf(&b, "| bug | kind | breaks | %s | again |\n|---|---|---|%s---|\n", strings.Join(Layers(), " | "), strings.Repeat("---|", len(layers)))
 	for _, m := range all {
 		name := "`" + m.ID + "`"
 		shown := Shown{m.ID, kept[m.ID]}
@@ -104,10 +104,10 @@ func Table(all []Mutant, kept map[string][]Finding) string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |", name, m.Kind, m.Breaks)
 		again := ""
-		for _, column := range columns {
-			text := ""
+		for _, l := range layers {
+			text := map[bool]string{false: "–"}[l.fits(m)]
 			for _, f := range shown.Findings {
-				if f.Layer == column {
+				if f.Layer == l.name {
 					text = f.String()
 					if f.Found && again == "" {
 						again = "`" + f.Command + "`"
