@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -28,10 +29,10 @@ type Finding struct {
 
 // Museum is where bugs are shown: the source, and what a layer may cost.
 type Museum struct {
-	Root  string        // of the module
-	Tries int           // seeds of a layer that draws
-	Each  time.Duration // for one try of the simulator
-	Bound string        // of the explorer, instead of its usual ones
+	Root  string // of the module
+	Tries int    // seeds of a layer that draws
+	Seeds int    // of the default swarm in one try of the simulator
+	Bound string // of the explorer, instead of its usual ones
 
 	honest map[string]string // test binaries without a bug, by package
 	dir    string            // where they are
@@ -98,10 +99,11 @@ func Layers() []string {
 
 func (m Mutant) inCore() bool { return m.Kind != Checker && slices.Contains(m.Packages(), "./raft") }
 
-// inNode: the simulator runs what the patch is in.
+// inNode: the simulator runs what the patch is in. Of the driver it runs everything but Node, which has the goroutines.
 func (m Mutant) inNode() bool {
-	return m.Kind != Checker && slices.ContainsFunc(m.Packages(), func(pkg string) bool {
-		return slices.Contains([]string{"./raft", "./node/internal/driver", "./node/internal/wal", "./node/internal/kv", "./node/internal/snapshot"}, pkg)
+	return m.Kind != Checker && slices.ContainsFunc(m.Patch, func(f FilePatch) bool {
+		return f.Path != "node/internal/driver/node.go" &&
+			slices.Contains([]string{"raft", "node/internal/driver", "node/internal/wal", "node/internal/kv", "node/internal/snapshot"}, path.Dir(f.Path))
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestLayersFindAPlantedBugAndNothingWhereThereIsNone: one that finds a bug in everything would find all of the museum.
@@ -23,7 +22,7 @@ func TestLayersFindAPlantedBugAndNothingWhereThereIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	honest := Mutant{ID: "honest", Kind: Trap, Patch: remark}
-	m := &Museum{Root: root, Tries: 1, Each: time.Minute, Bound: "-members 3 -terms 2 -crashes 0 -heartbeats 0"}
+	m := &Museum{Root: root, Tries: 1, Seeds: 2000, Bound: "-members 3 -terms 2 -crashes 0 -heartbeats 0"}
 	defer func() { _ = m.Close() }()
 	for _, c := range []struct {
 		mutant Mutant

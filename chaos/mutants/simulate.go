@@ -9,7 +9,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"time"
 )
+
+// simulateEnd is when a try is given up. It ends by its number of seeds, so that a busy machine finds what an idle one finds.
+const simulateEnd = 15 * time.Minute
 
 // simulator runs seeds of the default swarm, a try from a million seeds on, until one fails.
 func (m *Museum) simulator(ctx context.Context, mutant Mutant, overlay, dir string) Finding {
@@ -40,10 +44,10 @@ var seedFailed = regexp.MustCompile(`sim_test.go:\d+: seed (\d+): ([a-z0-9 -]+),
 
 // simulate runs seeds from one on, until one fails that does not fail without the bug. States counts them.
 func (m *Museum) simulate(ctx context.Context, binary string, from int) (f Finding) {
-	ctx, cancel := context.WithTimeout(ctx, 2*m.Each)
+	ctx, cancel := context.WithTimeout(ctx, simulateEnd)
 	defer cancel()
-	for seed := from; ctx.Err() == nil; seed++ {
-		failed, check, seconds := m.seeds(ctx, binary, seed, 1_000_000)
+	for seed := from; seed < from+m.Seeds && ctx.Err() == nil; seed++ {
+		failed, check, seconds := m.seeds(ctx, binary, seed, from+m.Seeds-seed)
 		f.Seconds += seconds
 		if check == "" {
 			return f

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// seeds of the swarm that go test runs; SIM_SEEDS=1000 go test ./node/sim -run Swarm runs more, from SIM_SEED on.
-func seeds(t *testing.T, few uint64) (first, count uint64) {
+// seeds of the swarm that go test runs: few, and more until most if not every mark was seen. SIM_SEEDS=1000 go test ./node/sim
+// -run Swarm runs so many, from SIM_SEED on.
+func seeds(t *testing.T, few, most uint64) (first, count, until uint64) {
 	t.Helper()
 	number := func(name string, otherwise uint64) uint64 {
 		s := os.Getenv(name)
@@ -24,14 +25,13 @@ func seeds(t *testing.T, few uint64) (first, count uint64) {
 		}
 		return n
 	}
-	return number("SIM_SEED", 0), number("SIM_SEEDS", few)
+	return number("SIM_SEED", 0), number("SIM_SEEDS", few), number("SIM_SEEDS", most)
 }
 
 // TestSwarmKeepsEveryPromise runs seeds of the default swarm, until each mark has been seen: a thing that never happens
 // is not tested. One mark is so rare that 1000 seeds are needed for it: raftlab sim --seeds 1000 --marks.
 func TestSwarmKeepsEveryPromise(t *testing.T) {
-	const most = 1500
-	first, count := seeds(t, 60)
+	first, count, most := seeds(t, 60, 1500)
 	marks := Marks(1 << snapshotOvertaken)
 	ran := uint64(0)
 	for ; ran < count || marks.Count() < int(markCount) && ran < most; ran++ {

@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +17,7 @@ import (
 
 type bugsOptions struct {
 	layers   []string
-	each     time.Duration
+	seeds    int
 	tries    int
 	explore  string
 	canaries bool
@@ -36,8 +35,8 @@ func bugsCommand(stdout io.Writer) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringSliceVar(&o.layers, "layers", mutants.Layers(), "which layers look, in this order")
-	f.DurationVar(&o.each, "for", 20*time.Second, "half of what one try of the simulator may take")
-	f.IntVar(&o.tries, "tries", 5, "seeds of the random walks")
+	f.IntVar(&o.seeds, "seeds", 2000, "of the default swarm, in one try of the simulator")
+	f.IntVar(&o.tries, "tries", 5, "of the simulator and of the random walks, each with other seeds")
 	f.StringVar(&o.explore, "explore", "", "one bound of the explorer instead of all layers: flags of go test ./raft/modelcheck")
 	f.BoolVar(&o.canaries, "canaries", false, "only the ten that CI looks for, each with the cheapest layer that finds it")
 	f.BoolVar(&o.write, "write", false, "keep what was measured in chaos/mutants/README.md")
@@ -50,8 +49,8 @@ func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) e
 			return usage("--layers %s is none of %s", l, strings.Join(mutants.Layers(), ", "))
 		}
 	}
-	if o.each <= 0 || o.tries < 1 {
-		return usage("--for and --tries must be more than zero")
+	if o.seeds < 1 || o.tries < 1 {
+		return usage("--seeds and --tries must be more than zero")
 	}
 	all, err := o.chosen(ids)
 	if err != nil {
@@ -66,7 +65,7 @@ func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) e
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
-	m := &mutants.Museum{Root: root, Tries: o.tries, Each: o.each, Bound: o.explore}
+	m := &mutants.Museum{Root: root, Tries: o.tries, Seeds: o.seeds, Bound: o.explore}
 	if o.canaries {
 		m.Tries = 1
 	}
