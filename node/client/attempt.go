@@ -1,0 +1,188 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// call is one thing to be done, by as many attempts as it takes.
+type call struct {
+	method, path string
+	query        url.Values
+	body         []byte
+	contentType  string
+	once         string // the idempotency key of a write: attempts with one key are done once together
+	conditions   []Condition
+}
+
+// answer is a whole reply.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a *answer) version() Version { return versionOf(a.header.Get("Etag")) }
+
+// replyBytesMax is above every reply: a value has at most 1 MiB, a page of keys some hundred KiB.
+const replyBytesMax = 16 << 20
+
+func newKey() string { return rand.Text() }
+
+// The wait between two attempts doubles from the one to the other, and none waits quite so long as another.
+const (
+	waitMin = 20 * time.Millisecond
+	waitMax = 500 * time.Millisecond
+)
+
+// do makes attempts until one is answered for good, or the context ends.
+func (c *Client) do(ctx context.Context, w call) (*answer, error) {
+	unknown, wait := false, waitMin
+	for {
+		member := c.choose()
+		a, sent, err := c.attempt(ctx, member, w)
+		if err == nil {
+			err = a.err()
+		}
+		c.follow(member, a)
+		if a != nil && a.final() {
+			return a, fated(err, unknown)
+		}
+		unknown = unknown || w.once != "" && sent && (a == nil || a.maybe())
+		timer := time.NewTimer(wait/2 + mathrand.N(wait/2))
+		select {
+		case <-timer.C:
+			wait = min(2*wait, waitMax)
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, gaveUp(ctx, a, err, unknown)
+		}
+	}
+}
+
+// fated makes a refusal unknown if an earlier attempt may have been done. What the state machine answered for the key of
+// the write is the answer to all attempts.
+func fated(err error, unknown bool) error {
+	var e *Error
+	if errors.As(err, &e) && e.cause == nil {
+		e.Unknown = e.Unknown || unknown
+	}
+	return err
+}
+
+func gaveUp(ctx context.Context, a *answer, err error, unknown bool) error {
+	e := &Error{Unknown: unknown, cause: ctx.Err(), Message: fmt.Sprintf("%v: no answer; at last: %v", ctx.Err(), err)}
+	var last *Error
+	if a != nil && errors.As(err, &last) {
+		e.Status, e.Code = last.Status, last.Code
+		e.Message = fmt.Sprintf("%v: no member did it; the last said: %s", ctx.Err(), last.Message)
+	}
+	return e
+}
+
+// attempt asks one member once. Sent says that there was a connection, so that some of the request may have arrived.
+func (c *Client) attempt(ctx context.Context, member string, w call) (a *answer, sent bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.config.Attempt)
+	defer cancel()
+	var connected atomic.Bool // by a goroutine of the transport, perhaps
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+	query := url.Values{"timeout": {c.config.Attempt.String()}}
+	for name, values := range w.query {
+		query[name] = values
+	}
+	request, err := http.NewRequestWithContext(ctx, w.method, c.scheme+"://"+member+w.path+"?"+query.Encode(), bytes.NewReader(w.body))
+	if err != nil {
+		return nil, false, err
+	}
+	if c.config.Token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.config.Token)
+	}
+	if w.once != "" {
+		request.Header.Set("Idempotency-Key", w.once)
+	}
+	if w.contentType != "" {
+		request.Header.Set("Content-Type", w.contentType)
+	}
+	for _, condition := range w.conditions {
+		request.Header.Set(condition.header, condition.value)
+	}
+	reply, err := c.http.Do(request)
+	if err != nil {
+		return nil, connected.Load(), err
+	}
+	defer func() { _ = reply.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(reply.Body, replyBytesMax))
+	if err != nil {
+		return nil, true, err
+	}
+	return &answer{reply.StatusCode, reply.Header, body}, true, nil
+}
+
+// err is what an answer says went wrong, or nil.
+func (a *answer) err() error {
+	if a.status == http.StatusOK {
+		return nil
+	}
+	var body struct{ Error, Message string }
+	if json.Unmarshal(a.body, &body) != nil || body.Error == "" {
+		body.Error, body.Message = "http_"+strconv.Itoa(a.status), http.StatusText(a.status) // not one of ours answered
+	}
+	e := &Error{Status: a.status, Code: body.Error, Message: body.Message}
+	switch {
+	case e.Code == "key_not_found":
+		e.cause = ErrNotFound
+	case a.status == http.StatusPreconditionFailed:
+		e.cause = ErrCondition
+	}
+	return e
+}
+
+// final reports that another attempt would be told the same: a mistake of the caller, or an answer of the state machine.
+func (a *answer) final() bool {
+	switch a.status {
+	case http.StatusTemporaryRedirect, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
+		return false
+	}
+	return a.status < 500
+}
+
+// maybe reports whether the write of an attempt with this answer may be done yet.
+func (a *answer) maybe() bool { return a.status >= 500 && a.status != http.StatusServiceUnavailable }
+
+// choose is the leader, as far as known, or one member after the other.
+func (c *Client) choose() string {
+	if leader := c.leader.Load(); leader != nil {
+		return *leader
+	}
+	return c.members[int(c.turn.Load())%len(c.members)]
+}
+
+// follow remembers who leads, if the answer names one of the members, or else that this one was of no use: the next is
+// asked then. Another address than those that were given may be good only among the members themselves.
+func (c *Client) follow(member string, a *answer) {
+	if a != nil {
+		leader := a.header.Get("Raft-Leader")
+		if at := slices.Index(c.members, leader); at >= 0 && (leader != member || a.status == http.StatusOK) {
+			c.leader.Store(&c.members[at])
+			return
+		}
+		if a.final() {
+			return
+		}
+	}
+	c.leader.Store(nil)
+	c.turn.Add(1)
+}
