@@ -25,6 +25,7 @@ type call struct {
 	body         []byte
 	contentType  string
 	once         string // the idempotency key of a write: attempts with one key are done once together
+	since        uint64 // an entry that was there before the first attempt
 	conditions   []Condition
 }
 
@@ -40,13 +41,27 @@ func (a *answer) version() Version { return versionOf(a.header.Get("Etag")) }
 // replyBytesMax is above every reply: a value has at most 1 MiB, a page of keys some hundred KiB.
 const replyBytesMax = 16 << 20
 
-func newKey() string { return rand.Text() }
-
 // The wait between two attempts doubles from the one to the other, and none waits quite so long as another.
 const (
 	waitMin = 20 * time.Millisecond
 	waitMax = 500 * time.Millisecond
 )
+
+// forgotten is the answer to a write of which the cluster may have forgotten that it was done.
+const forgotten = "idempotency_key_forgotten"
+
+// write is do, once. A client that has been silent for long is told that its write may have been forgotten when it has
+// sent nothing yet; the answer says since when it can begin.
+func (c *Client) write(ctx context.Context, w call) (*answer, error) {
+	for {
+		w.once, w.since = rand.Text(), c.seen.Load()
+		a, err := c.do(ctx, w)
+		var e *Error
+		if !errors.As(err, &e) || e.Code != forgotten || e.Unknown || c.seen.Load() == w.since {
+			return a, err
+		}
+	}
+}
 
 // do makes attempts until one is answered for good, or the context ends.
 func (c *Client) do(ctx context.Context, w call) (*answer, error) {
@@ -58,7 +73,7 @@ func (c *Client) do(ctx context.Context, w call) (*answer, error) {
 			err = a.err()
 		}
 		c.follow(member, a)
-		if a != nil && a.final() {
+		if a != nil && a.final(err) {
 			return a, fated(err, unknown)
 		}
 		unknown = unknown || w.once != "" && sent && (a == nil || a.maybe())
@@ -112,6 +127,7 @@ func (c *Client) attempt(ctx context.Context, member string, w call) (a *answer,
 	}
 	if w.once != "" {
 		request.Header.Set("Idempotency-Key", w.once)
+		request.Header.Set("Idempotency-Since", strconv.FormatUint(w.since, 10))
 	}
 	if w.contentType != "" {
 		request.Header.Set("Content-Type", w.contentType)
@@ -128,7 +144,15 @@ func (c *Client) attempt(ctx context.Context, member string, w call) (a *answer,
 	if err != nil {
 		return nil, true, err
 	}
+	c.see(reply.Header.Get("Raft-Index"))
 	return &answer{reply.StatusCode, reply.Header, body}, true, nil
+}
+
+// see remembers the highest index of an answer.
+func (c *Client) see(index string) {
+	n, _ := strconv.ParseUint(index, 10, 64) // an answer without one is of none
+	for seen := c.seen.Load(); seen < n && !c.seen.CompareAndSwap(seen, n); seen = c.seen.Load() {
+	}
 }
 
 // err is what an answer says went wrong, or nil.
@@ -151,9 +175,12 @@ func (a *answer) err() error {
 }
 
 // final reports that another attempt would be told the same: a mistake of the caller, or an answer of the state machine.
-func (a *answer) final() bool {
+func (a *answer) final(err error) bool {
 	switch a.status {
-	case http.StatusTemporaryRedirect, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
+	case http.StatusConflict:
+		var e *Error
+		return errors.As(err, &e) && e.Code == forgotten
+	case http.StatusTemporaryRedirect, http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return false
 	}
 	return a.status < 500
@@ -179,7 +206,7 @@ func (c *Client) follow(member string, a *answer) {
 			c.leader.Store(&c.members[at])
 			return
 		}
-		if a.final() {
+		if a.status < 500 && a.status != http.StatusTemporaryRedirect {
 			return
 		}
 	}

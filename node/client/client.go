@@ -1,7 +1,7 @@
 // Package client talks to a raftlab cluster from Go. It finds the leader, asks another member where one fails, and gives
 // each write an idempotency key, so that it is done once however often it is sent: what a caller sees is one attempt that
-// takes a little longer. That holds as long as the cluster remembers the key, which is until 10,000 other writes with keys
-// were applied after it: with many writers give the context of a write seconds, not minutes, or a condition to the write.
+// takes a little longer. A cluster remembers the last 10,000 keys; each attempt says since when it has been tried, and what
+// may have been forgotten is refused, not done again.
 //
 // After an error of a write, Done says what may be concluded: certainly not done, or perhaps. The second is rare, as a
 // write is asked for again until it is answered or the context ends, and it is never called a failure.
@@ -93,6 +93,7 @@ type Client struct {
 	members []string
 	leader  atomic.Pointer[string] // the last that somebody named, of the members given; nil: none
 	turn    atomic.Uint32          // which member is asked next where no leader is known
+	seen    atomic.Uint64          // the highest Raft-Index of an answer; one before the first
 }
 
 // New makes a Client. Nothing is dialled before the first call.
@@ -112,6 +113,7 @@ func New(config Config) (*Client, error) {
 		config.Dial = (&net.Dialer{Timeout: time.Second}).DialContext
 	}
 	c := &Client{config: config, scheme: "http", members: config.Members}
+	c.seen.Store(1)
 	if config.TLS != nil {
 		c.scheme = "https"
 	}
@@ -159,11 +161,11 @@ func IfAbsent() Condition { return Condition{"If-None-Match", "*"} }
 // content type ["application/octet-stream"]; application/json must be valid JSON. It is done once, however often it had to
 // be sent. See Done.
 func (c *Client) Put(ctx context.Context, key string, v Value, conditions ...Condition) (Version, error) {
-	w := call{method: http.MethodPut, path: keyPath(key), body: v.Data, contentType: v.ContentType, once: newKey(), conditions: conditions}
+	w := call{method: http.MethodPut, path: keyPath(key), body: v.Data, contentType: v.ContentType, conditions: conditions}
 	if w.contentType == "" {
 		w.contentType = "application/octet-stream"
 	}
-	a, err := c.do(ctx, w)
+	a, err := c.write(ctx, w)
 	if err != nil {
 		return 0, err
 	}
@@ -172,7 +174,7 @@ func (c *Client) Put(ctx context.Context, key string, v Value, conditions ...Con
 
 // Delete removes a key; that there was none is no error, unless a condition says so. See Put and Done.
 func (c *Client) Delete(ctx context.Context, key string, conditions ...Condition) error {
-	_, err := c.do(ctx, call{method: http.MethodDelete, path: keyPath(key), once: newKey(), conditions: conditions})
+	_, err := c.write(ctx, call{method: http.MethodDelete, path: keyPath(key), conditions: conditions})
 	return err
 }
 

@@ -274,6 +274,8 @@ func TestNothingIsCalledAFailureThatMayHaveHappened(t *testing.T) {
 		{"500 503", client.Unknown, "it may have been done", 0},
 		{"lost", client.Unknown, "no answer", 0},
 		{"503 lost", client.Unknown, "it may have been done", 0},
+		{"503 forgotten ok", client.OK, "", 3},
+		{"504 forgotten", client.Unknown, "said 409; it may have been done", 2},
 	} {
 		t.Run(c.answers, func(t *testing.T) {
 			answers := strings.Fields(c.answers)
@@ -283,13 +285,17 @@ func TestNothingIsCalledAFailureThatMayHaveHappened(t *testing.T) {
 				mu.Lock()
 				answer := answers[min(asked, len(answers)-1)]
 				asked++
-				keys[r.Header.Get("Idempotency-Key")] = true
+				keys[r.Header.Get("Idempotency-Key")+" "+r.Header.Get("Idempotency-Since")] = true
 				mu.Unlock()
 				_, _ = io.Copy(io.Discard, r.Body)
 				status, err := strconv.Atoi(answer)
 				switch {
 				case answer == "lost":
 					panic(http.ErrAbortHandler)
+				case answer == "forgotten":
+					w.Header().Set("Raft-Index", "70")
+					w.WriteHeader(http.StatusConflict)
+					_, _ = io.WriteString(w, `{"error":"idempotency_key_forgotten","message":"said 409"}`)
 				case err == nil:
 					w.WriteHeader(status)
 					_, _ = fmt.Fprintf(w, `{"error":"e%d","message":"said %d"}`, status, status)
@@ -311,8 +317,14 @@ func TestNothingIsCalledAFailureThatMayHaveHappened(t *testing.T) {
 			if c.asked > 0 && asked != c.asked || asked == 0 {
 				t.Errorf("asked %d times, want %d", asked, c.asked)
 			}
-			if len(keys) != 1 || keys[""] {
-				t.Errorf("the attempts had keys %v, want one", keys)
+			anew := 1
+			if strings.Contains(c.answers, "forgotten ok") {
+				anew = 2
+			}
+			for key := range keys {
+				if k, since, _ := strings.Cut(key, " "); k == "" || since != "1" && since != "70" || len(keys) != anew {
+					t.Errorf("the attempts had keys and since %v, want %d", keys, anew)
+				}
 			}
 			if c.asked == 0 && !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%v does not say that the time was over", err)

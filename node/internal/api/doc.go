@@ -24,7 +24,9 @@
 //     Idempotent-Replayed: true. The same key with another method, key, value, content type or condition is 422,
 //     and nothing is done. Keys are kept in the replicated state, the last 10,000 of the cluster in the order of
 //     their first use. After that a key is forgotten, and a request with it is a new request, which is done
-//     again: retry within seconds, not days, or give a condition, which holds for ever (kv.SessionsMax).
+//     again: retry within seconds, not days, or give a condition, which holds for ever (kv.SessionsMax). Or send with each
+//     attempt the same Idempotency-Since, the Raft-Index of a reply that came before the first: then a request that may
+//     have been forgotten is 409 "idempotency_key_forgotten", nothing is done, and the Raft-Index is one to begin anew with.
 //   - A member that was removed answers 503 "removed" without Retry-After where it would say "no_leader": it will not
 //     have one again. It knows from the others, who refuse its streams with 410; whose streams are not for this member
 //     (another id, another cluster) is refused with 409, another protocol with 426. PUT of an id that was removed is 410.

@@ -195,7 +195,7 @@ func (s *Server) sendToLeader(x *exchange) *failure {
 }
 
 // forwardedHeaders go along with the request; all else belongs to the client's own hop.
-var forwardedHeaders = []string{"Content-Type", "If-Match", "If-None-Match", "X-Request-Id", "Accept"}
+var forwardedHeaders = []string{"Content-Type", "If-Match", "If-None-Match", "X-Request-Id", "Accept", "Idempotency-Since"}
 
 // replyHeaders come back with the answer. Raft-Served-By is then the leader's.
 var replyHeaders = []string{"Content-Type", "Etag", "Allow", "Retry-After", "Raft-Retry-After-Ms", "Idempotent-Replayed", "Raft-Index", "Raft-Term", "Raft-Leader", "Raft-Served-By"}

@@ -70,3 +70,38 @@ func TestIdempotencyKeyOfTheLinkIsNotForClients(t *testing.T) {
 		}
 	}
 }
+
+// A request that may have been forgotten is refused, at whichever member it arrives, and its answer has what to begin anew
+// with. What is remembered is answered as ever.
+func TestIdempotencySince(t *testing.T) {
+	network := newNetwork()
+	network.remembers = 3
+	members, _ := threeOn(t, network, nil)
+	with := func(key, since string) []string { return []string{"Idempotency-Key", key, "Idempotency-Since", since} }
+	first := do(t, members[0], "PUT", "/k", "v", with("first", "1")...).want(t, 200)
+	for _, m := range members {
+		again := do(t, m, "PUT", "/k", "v", with("first", "1")...).want(t, 200)
+		if again.h.Get("Raft-Index") != first.h.Get("Raft-Index") || again.h.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("%v, the first had index %s", again.h, first.h.Get("Raft-Index"))
+		}
+	}
+	for _, key := range []string{"b", "c", "d"} {
+		do(t, members[0], "PUT", "/k", "w", "Idempotency-Key", key).want(t, 200)
+	}
+	for _, m := range members {
+		late := do(t, m, "PUT", "/k", "v", with("first", "1")...)
+		late.failed(t, 409, "idempotency_key_forgotten")
+		if late.h.Get("Retry-After") != "" {
+			t.Error("it asks for a retry, which would be refused too")
+		}
+		do(t, m, "PUT", "/k", "w", with("anew"+m.address, late.h.Get("Raft-Index"))...).want(t, 200)
+	}
+	for name, h := range map[string][]string{
+		"no number": with("k", "soon"), "zero": with("k", "0"), "without key": {"Idempotency-Since", "1"},
+		"twice": {"Idempotency-Key", "k", "Idempotency-Since", "1", "Idempotency-Since", "1"},
+	} {
+		if f := do(t, members[1], "PUT", "/k", "v", h...).failed(t, 400, "bad_idempotency_since"); !strings.Contains(f.Message, "the Raft-Index of a reply") {
+			t.Errorf("%s: %s", name, f.Message)
+		}
+	}
+}

@@ -197,7 +197,24 @@ func prepareWrite(x *exchange, c *kv.Command) (parameters, *failure) {
 	if f == nil {
 		c.IdempotencyKey, f = idempotencyKey(x.r.Header)
 	}
+	if f == nil {
+		c.Since, f = idempotencySince(x.r.Header, c.IdempotencyKey)
+	}
 	return p, f
+}
+
+// idempotencySince is the Raft-Index of some reply that the client had before it sent the request for the first time.
+func idempotencySince(h http.Header, key string) (raft.Index, *failure) {
+	values := h["Idempotency-Since"]
+	if len(values) == 0 {
+		return 0, nil
+	}
+	index, err := strconv.ParseUint(values[0], 10, 64)
+	if len(values) > 1 || err != nil || index == 0 || key == "" {
+		return 0, refuse(http.StatusBadRequest, "bad_idempotency_since",
+			"Idempotency-Since must be given once, beside an Idempotency-Key: the Raft-Index of a reply that came before the first attempt, the same with each; got %.40q", values[0])
+	}
+	return raft.Index(index), nil
 }
 
 // write proposes the command here if this member leads, and has it carried to the leader if not. All that
@@ -234,6 +251,8 @@ func outcome(r kv.Result) string {
 	switch {
 	case errors.Is(r.Err, kv.ErrKeyReused):
 		return "idempotency_key_reused"
+	case errors.Is(r.Err, kv.ErrKeyForgotten):
+		return "idempotency_key_forgotten"
 	case r.Repeat:
 		return "repeat"
 	case r.ConditionFailed():
@@ -257,6 +276,9 @@ func (s *Server) written(x *exchange, c kv.Command, applied driver.Applied, resu
 	case errors.Is(result.Err, kv.ErrKeyReused):
 		return refuse(http.StatusUnprocessableEntity, "idempotency_key_reused",
 			"another request had this Idempotency-Key (the method, the key, the value, its type or the condition was another); nothing was done: take a new one for a new request")
+	case errors.Is(result.Err, kv.ErrKeyForgotten):
+		return refuse(http.StatusConflict, "idempotency_key_forgotten",
+			"since Idempotency-Since more writes with keys were done than are remembered, so this one may have been among them; nothing was done now: read the key, or if this was the first attempt, take this reply's Raft-Index")
 	case result.Err != nil:
 		panic(fmt.Sprintf("api: own command %d refused: %v", applied.Index, result.Err))
 	case result.ConditionFailed():

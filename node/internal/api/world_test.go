@@ -26,6 +26,7 @@ import (
 // network carries messages between the real nodes of a test, unless a member is cut off.
 type network struct {
 	electionTicks int // of its members; zero: 20
+	remembers     int // idempotency keys; zero: kv.SessionsMax
 	sync.Mutex
 	nodes map[raft.ID]*driver.Node
 	cut   map[raft.ID]bool
@@ -88,7 +89,7 @@ func start(t testing.TB, network *network, id raft.ID, cluster raft.ClusterID, c
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &member{id: id, address: listener.Addr().String(), store: kv.New()}
+	m := &member{id: id, address: listener.Addr().String(), store: kv.NewRemembering(cmp.Or(network.remembers, kv.SessionsMax))}
 	log, err := wal.Create(vfs.NewMem(), "data", wal.Identity{ID: id, Cluster: cluster, Address: m.address})
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +167,11 @@ func lone(t testing.TB, network *network, change func(*Config)) *member {
 // headers go with the requests to join.
 func three(t testing.TB, change func(*Config), headers ...string) ([]*member, *network) {
 	t.Helper()
-	network := newNetwork()
+	return threeOn(t, newNetwork(), change, headers...)
+}
+
+func threeOn(t testing.TB, network *network, change func(*Config), headers ...string) ([]*member, *network) {
+	t.Helper()
 	members := []*member{start(t, network, 1, testCluster, change), start(t, network, 2, 0, change), start(t, network, 3, 0, change)}
 	eventually(t, "the first member leads", func() bool { _, err := members[0].node.ReadIndex(t.Context()); return err == nil })
 	for _, m := range members[1:] {

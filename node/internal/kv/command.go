@@ -50,6 +50,9 @@ type Command struct {
 	// IdempotencyKey, if not empty, makes the command take effect once however often it is in the log: see
 	// SessionsMax.
 	IdempotencyKey string
+	// Since, if not 0, is an entry that was applied before the command with this IdempotencyKey was sent for the first
+	// time. A member of a version before this field takes such a command for malformed: all must know it.
+	Since raft.Index
 }
 
 // ErrMalformed is the result of applying bytes that are no command. It changes nothing, on every member.
@@ -62,8 +65,9 @@ const (
 	flagIfExists       = 1 << 1
 	flagIfNoneMatch    = 1 << 2
 	flagIdempotencyKey = 1 << 3
-	// Bits 4 to 7 are refused.
-	flagsKnown = flagIfMatch | flagIfExists | flagIfNoneMatch | flagIdempotencyKey
+	flagSince          = 1 << 4
+	// Bits 5 to 7 are refused.
+	flagsKnown = flagIfMatch | flagIfExists | flagIfNoneMatch | flagIdempotencyKey | flagSince
 )
 
 // Valid says which rule the command breaks, or nil.
@@ -87,6 +91,8 @@ func (c Command) Valid() error {
 		return fmt.Errorf("%w: delete carries a value", ErrMalformed)
 	case len(c.IdempotencyKey) > IdempotencyKeyBytesMax:
 		return fmt.Errorf("%w: idempotency key has %d bytes, must have at most %d", ErrMalformed, len(c.IdempotencyKey), IdempotencyKeyBytesMax)
+	case c.Since != 0 && c.IdempotencyKey == "":
+		return fmt.Errorf("%w: since when it was sent, without an idempotency key", ErrMalformed)
 	case conditions > 1:
 		return fmt.Errorf("%w: more than one condition", ErrMalformed)
 	}
@@ -102,12 +108,15 @@ func (c Command) Size() int {
 	if c.IdempotencyKey != "" {
 		n += 1 + len(c.IdempotencyKey)
 	}
+	if c.Since != 0 {
+		n += 8
+	}
 	return n
 }
 
 // AppendBinary appends the encoding: version, op and flags (a byte each), the index of IfMatch if its
-// flag is set (8 bytes), the idempotency key after its length (1 byte) if its flag is set, then key, content
-// type and value, each after its length (2, 1 and 4 bytes, big-endian). There is one encoding for each valid
+// flag is set (8 bytes), the idempotency key after its length (1 byte) and Since (8 bytes) if their flags are set,
+// then key, content type and value, each after its length (2, 1 and 4 bytes, big-endian). There is one encoding for each valid
 // command and no other.
 func (c Command) AppendBinary(b []byte) ([]byte, error) {
 	if err := c.Valid(); err != nil {
@@ -126,6 +135,9 @@ func (c Command) AppendBinary(b []byte) ([]byte, error) {
 	if c.IdempotencyKey != "" {
 		flags |= flagIdempotencyKey
 	}
+	if c.Since != 0 {
+		flags |= flagSince
+	}
 	b = append(b, version, byte(c.Op), flags)
 	if c.IfMatch != 0 {
 		b = binary.BigEndian.AppendUint64(b, uint64(c.IfMatch))
@@ -133,6 +145,9 @@ func (c Command) AppendBinary(b []byte) ([]byte, error) {
 	if c.IdempotencyKey != "" {
 		b = append(b, byte(len(c.IdempotencyKey)))
 		b = append(b, c.IdempotencyKey...)
+	}
+	if c.Since != 0 {
+		b = binary.BigEndian.AppendUint64(b, uint64(c.Since))
 	}
 	b = binary.BigEndian.AppendUint16(b, uint16(len(c.Key)))
 	b = append(b, c.Key...)
@@ -165,6 +180,11 @@ func Decode(b []byte) (Command, error) {
 	if flags&flagIdempotencyKey != 0 {
 		if c.IdempotencyKey = string(r.bytes(r.number(1))); c.IdempotencyKey == "" {
 			return Command{}, fmt.Errorf("%w: empty idempotency key", ErrMalformed)
+		}
+	}
+	if flags&flagSince != 0 {
+		if c.Since = raft.Index(r.number(8)); c.Since == 0 {
+			return Command{}, fmt.Errorf("%w: since entry 0", ErrMalformed)
 		}
 	}
 	key := r.bytes(r.number(2))

@@ -21,6 +21,7 @@ var commands = []Command{
 	{Op: Delete, Key: "k", IfExists: true},
 	{Op: Put, Key: "k", Value: []byte("v"), IfMatch: 7, IdempotencyKey: "i"},
 	{Op: Delete, Key: "k", IdempotencyKey: strings.Repeat("i", IdempotencyKeyBytesMax)},
+	{Op: Put, Key: "k", Value: []byte("v"), IfMatch: 7, IdempotencyKey: "i", Since: 1<<64 - 1},
 }
 
 func encode(t testing.TB, c Command) []byte {
@@ -71,6 +72,7 @@ func TestAppendBinaryRefusesWhatDecodeWould(t *testing.T) {
 		"two conditions":     {Op: Put, Key: "k", IfMatch: 1, IfNoneMatch: true},
 		"two conditions, b":  {Op: Put, Key: "k", IfExists: true, IfNoneMatch: true},
 		"long idempotency":   {Op: Delete, Key: "k", IdempotencyKey: strings.Repeat("i", IdempotencyKeyBytesMax+1)},
+		"since, without key": {Op: Delete, Key: "k", Since: 1},
 		"delete with a type": {Op: Delete, Key: "k", ContentType: "text/plain"},
 	} {
 		if _, err := c.AppendBinary(nil); !errors.Is(err, ErrMalformed) {
@@ -80,7 +82,7 @@ func TestAppendBinaryRefusesWhatDecodeWould(t *testing.T) {
 }
 
 func TestDecodeRefusesEveryPrefixAndEveryAddition(t *testing.T) {
-	for _, c := range append(commands[:2:2], commands[9]) {
+	for _, c := range append(commands[:2:2], commands[9], commands[11]) {
 		b := encode(t, c)
 		for n := range b {
 			if _, err := Decode(b[:n]); !errors.Is(err, ErrMalformed) {
@@ -104,7 +106,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 'k', 0, 0, 0, 0, 0})          // condition on index 0
 	f.Add([]byte{1, 1, 0, 0, 1, 'k', 0, 0xff, 0xff, 0xff, 0xff})                      // value of 4 GiB
 	f.Add([]byte{2, 1, 0, 0, 1, 'k', 0, 0, 0, 0, 0})                                  // version of tomorrow
-	f.Add([]byte{1, 1, 16, 0, 1, 'k', 0, 0, 0, 0, 0})                                 // flag of tomorrow
+	f.Add([]byte{1, 1, 32, 0, 1, 'k', 0, 0, 0, 0, 0})                                 // flag of tomorrow
+	f.Add([]byte{1, 1, 24, 1, 'i', 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 'k', 0, 0, 0, 0, 0}) // since entry 0
 	f.Add([]byte{1, 1, 8, 0, 0, 1, 'k', 0, 0, 0, 0, 0})                               // empty idempotency key
 	f.Add([]byte{1, 1, 6, 0, 1, 'k', 0, 0, 0, 0, 0})                                  // two conditions
 	f.Add(append([]byte{1, 1, 0, 2, 1}, append(make([]byte, 513), 0, 0, 0, 0, 0)...)) // key of 513 bytes

@@ -22,7 +22,7 @@ func (c *chain) add(e raft.Entry, r Result) {
 	binary.BigEndian.PutUint64(head[16:], uint64(e.Term))
 	head[24] = byte(e.Type)
 	binary.BigEndian.PutUint64(head[25:], uint64(r.Current))
-	for i, is := range [...]bool{r.Done, r.Existed, r.Err != nil, r.Repeat, r.Err == ErrKeyReused} {
+	for i, is := range [...]bool{r.Done, r.Existed, r.Err != nil, r.Repeat, r.Err == ErrKeyReused, r.Err == ErrKeyForgotten} {
 		if is {
 			head[33] |= 1 << i
 		}

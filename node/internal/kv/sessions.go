@@ -15,9 +15,10 @@ import (
 //
 // The promise, and where it ends: requests with one idempotency key take effect once, and all are told what
 // the first was told, until SessionsMax newer keys have been applied. Then the key is forgotten, and a request
-// with it is a new request, which takes effect again. Nobody can tell that from a first use, so a client must
-// end its retries before. At 1,000 such writes a second that is ten seconds: a client that may come back later
-// than that also gives a condition (If-Match, or If-None-Match: *), which holds for ever.
+// with it is a new request, which takes effect again. At 1,000 such writes a second that is after ten seconds.
+// Nobody can tell that from a first use, unless the client says since when it has been trying (Command.Since):
+// then what may have been forgotten is refused with ErrKeyForgotten, and the promise has no end. Without that a
+// client must end its retries before, or give a condition (If-Match, or If-None-Match: *), which holds for ever.
 //
 // The number decides what a command does, so it is part of the log's meaning: it cannot be an option of a
 // member, and to change it takes a new version of the command.
@@ -26,15 +27,19 @@ const SessionsMax = 10_000
 // ErrKeyReused is the result of a command whose idempotency key belongs to another request. It changes nothing.
 var ErrKeyReused = errors.New("kv: idempotency key was used for another request")
 
+// ErrKeyForgotten is the result of a command that was first sent before the oldest idempotency key that is remembered was
+// applied: its own may have been forgotten, and the command have taken effect. It changes nothing.
+var ErrKeyForgotten = errors.New("kv: idempotency key may have been forgotten")
+
 // fingerprint tells requests apart. It is of a cryptographic hash: a client that can choose two requests with
 // one fingerprint would be told that the second is done.
 type fingerprint [16]byte
 
 // fingerprintOf covers all of the request (operation, key, conditions, content type, value) but its
-// idempotency key.
+// idempotency key and since when it has been sent.
 func fingerprintOf(c Command) fingerprint {
 	value := c.Value
-	c.Value, c.IdempotencyKey = nil, ""
+	c.Value, c.IdempotencyKey, c.Since = nil, "", 0
 	head, err := c.AppendBinary(make([]byte, 0, c.Size()))
 	if err != nil {
 		panic("kv: decoded command is not valid: " + err.Error())
@@ -113,6 +118,13 @@ func (s *sessions) add(n *session) {
 	}
 }
 
+// mayHaveForgotten reports whether a key that was first applied after that entry may be gone; zero is of a client that does
+// not ask. Keys go in the order in which they came: all that came with the oldest that is there, or after it, are here.
+func (s *sessions) mayHaveForgotten(since raft.Index) bool {
+	oldest, _, _ := s.byIndex.Min()
+	return since != 0 && s.byIndex.Len() >= s.max && since+1 < oldest
+}
+
 // applyOnce carries a command with an idempotency key out, or says again what came of it. A condition that
 // failed is an answer too, and stays it: a retry must not be decided by a newer state.
 func (s *state) applyOnce(result Result, w write) Result {
@@ -124,6 +136,9 @@ func (s *state) applyOnce(result Result, w write) Result {
 	case ok:
 		result = known.first
 		result.Repeat = true
+		return result
+	case s.sessions.mayHaveForgotten(w.command.Since):
+		result.Err = ErrKeyForgotten
 		return result
 	}
 	result = s.apply(result, w)

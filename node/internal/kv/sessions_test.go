@@ -115,6 +115,78 @@ func TestOldestKeyIsForgottenAndThenNew(t *testing.T) {
 	}
 }
 
+// TestARetryThatSaysSinceWhenIsNeverDoneTwice: however late it comes, and however many keys came between. Four are
+// remembered. Without Since the same attempts are done twice.
+func TestARetryThatSaysSinceWhenIsNeverDoneTwice(t *testing.T) {
+	twice := func(t *testing.T, since bool) (done, refused, twice int) {
+		rapid.Check(t, func(t *rapid.T) {
+			s := &Store{state: newState(4)}
+			s.Apply(raft.Entry{Term: 1, Index: 1, Type: raft.EntryNoop})
+			var sent []Command
+			effects := map[string]int{}
+			for range rapid.IntRange(1, 60).Draw(t, "attempts") {
+				if len(sent) == 0 || rapid.Bool().Draw(t, "new") {
+					c := Command{Op: Put, Key: "k", Value: []byte("v"), IdempotencyKey: fmt.Sprint(len(sent))}
+					if since {
+						c.Since = raft.Index(rapid.IntRange(1, int(s.Applied())).Draw(t, "since"))
+					}
+					sent = append(sent, c)
+				}
+				c := rapid.SampledFrom(sent).Draw(t, "arrives")
+				data, err := c.AppendBinary(nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				switch r := s.Apply(raft.Entry{Term: 1, Index: s.Applied() + 1, Data: data}).(Result); {
+				case errors.Is(r.Err, ErrKeyForgotten):
+					refused++
+				case r.Err != nil:
+					t.Fatal(r.Err)
+				case !r.Repeat:
+					done++
+					if effects[c.IdempotencyKey]++; effects[c.IdempotencyKey] > 1 {
+						twice++
+					}
+				}
+			}
+		})
+		return done, refused, twice
+	}
+	if done, refused, twice := twice(t, true); done == 0 || refused == 0 || twice > 0 {
+		t.Errorf("%d commands were done, %d of them twice; %d refused", done, twice, refused)
+	}
+	if _, refused, twice := twice(t, false); refused > 0 || twice == 0 {
+		t.Errorf("without since: %d refused, %d done twice: the attempts show nothing", refused, twice)
+	}
+}
+
+// A command is refused only where more keys came since than are remembered; the one before the oldest that is there is the
+// last that may be asked for.
+func TestSinceIsCountedToTheEntry(t *testing.T) {
+	s := &Store{state: newState(2)}
+	for i, key := range []string{"a", "b", "c"} { // entries 1 to 3; 2 and 3 are remembered
+		if r := apply(t, s, once(key, put("k", "v"))); !r.Done || r.Index != raft.Index(i+1) {
+			t.Fatalf("%+v", r)
+		}
+	}
+	try := func(since raft.Index) Result {
+		c := once("new", put("k", "w"))
+		c.Since = since
+		clone := &Store{state: s.state.copy()}
+		return apply(t, clone, c)
+	}
+	if r := try(1); !r.Done {
+		t.Errorf("since 1, the oldest being 2: %+v, want it done", r)
+	}
+	s.Apply(raft.Entry{Term: 1, Index: 4, Data: encode(t, once("d", put("k", "v")))}) // the oldest is 3 now
+	if r := try(1); !errors.Is(r.Err, ErrKeyForgotten) || r.Done {
+		t.Errorf("since 1, the oldest being 3: %+v, want ErrKeyForgotten", r)
+	}
+	if r := try(2); !r.Done {
+		t.Errorf("since 2, the oldest being 3: %+v, want it done", r)
+	}
+}
+
 // Whatever comes in whatever order, with clones and snapshots on the way: each key takes effect once within
 // the bound.
 func TestSessionsAgainstAPlainList(t *testing.T) {
