@@ -107,6 +107,20 @@ func TestEachCheckNoticesWhatItIsFor(t *testing.T) {
 				w.restartAfter(m, time.Millisecond)
 			})
 		}},
+		{"a disk comes back as no crash leaves it", "disk", "no state in which", func(_ *testing.T, w *world) {
+			m := w.members[0]
+			w.later(300*time.Millisecond, func() {
+				m.shadow.durable.hard.Term++
+				w.crash(m, true)
+				w.restartAfter(m, time.Millisecond)
+			})
+		}},
+		{"a member believes what its disk does not have", "disk", "to be on its disk", func(_ *testing.T, w *world) {
+			w.later(300*time.Millisecond, func() {
+				on := &w.members[0].shadow.durable
+				on.terms = on.terms[:len(on.terms)-1]
+			})
+		}},
 		{"a healed majority cannot talk", "liveness", "nobody leads", func(_ *testing.T, w *world) {
 			w.later(w.plan.Until+2*time.Millisecond, func() { w.network.cutAll(func(int, int) bool { return true }, 1) })
 		}},

@@ -27,7 +27,7 @@ func (c *courier) tell(after time.Duration, do func(*driver.Driver)) {
 // Take writes the snapshot a little later: it is durable all at once then, or the power is cut between two calls.
 func (c *courier) Take(s raft.Snapshot, write func(io.Writer) error) {
 	w, m := c.w, c.m
-	w.laterFor(m, 2*w.syncTime(m), func() {
+	w.laterFor(m, 2*w.snapshotSyncTime(m), func() {
 		err := driver.WriteSnapshot(m.snaps, s, write)
 		if err != nil {
 			w.mark(snapshotFailed)
@@ -35,6 +35,14 @@ func (c *courier) Take(s raft.Snapshot, write func(io.Writer) error) {
 		}
 		c.tell(0, func(d *driver.Driver) { d.Taken(s, err) })
 	})
+}
+
+// snapshotSyncTime is that of another file than the log's: it need not wait for an fsync of the log.
+func (w *world) snapshotSyncTime(m *member) time.Duration {
+	if w.chance.disk.IntN(2) == 0 {
+		return w.plan.SyncMin
+	}
+	return w.syncTime(m)
 }
 
 func (c *courier) Read(s raft.Snapshot) (io.ReadCloser, error) { return c.m.snaps.Read(s) }
@@ -169,7 +177,7 @@ func (w *world) snapshotArrives(from, to *member, message raft.Message, body []b
 		answer(errNotArrived)
 		return
 	}
-	w.laterFor(to, w.syncTime(to), func() { // durable, and the log does not know yet
+	w.laterFor(to, w.snapshotSyncTime(to), func() { // durable, and the log does not know yet
 		to.inbox.Other = append(to.inbox.Other, func(d *driver.Driver) {
 			if latest, ok := to.snaps.Latest(); ok && latest.Index > message.Index {
 				w.mark(snapshotOvertaken)

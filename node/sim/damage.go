@@ -15,7 +15,7 @@ func (w *world) diskFault(f Fault, m *member) bool {
 	case StuckSync:
 		m.stuckTill = w.now + f.For
 	case Full:
-		fs.full = true
+		fs.full, fs.copies = true, f.N == 1
 		w.later(f.For, func() { fs.full = false })
 	case SyncFails:
 		fs.failing = true
@@ -25,6 +25,7 @@ func (w *world) diskFault(f Fault, m *member) bool {
 		}
 		w.crash(m, false) // with a power cut, damage to the last batch would look like a torn write: a limit that wal names
 		m.lost = w.flip(m)
+		m.shadow.known = false
 		w.restartAfter(m, f.For)
 		return m.lost
 	}

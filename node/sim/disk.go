@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"syscall"
 	"time"
@@ -28,6 +29,8 @@ type disk struct {
 	downFor time.Duration
 	dead    bool
 	full    bool
+	copies  bool // to overwrite takes room too, on a file system that copies on write
+	chance  *rand.Rand
 	failing bool // the next sync fails
 	mark    func(Mark)
 	refused bool // an error of ours was returned in this life: the member may end by itself
@@ -50,14 +53,6 @@ func (d *disk) noRoom() error {
 	if d.full {
 		d.refused = true
 		return syscall.ENOSPC
-	}
-	return nil
-}
-
-func (d *disk) sync() error {
-	if d.failing {
-		d.failing, d.refused = false, true
-		return errIO
 	}
 	return nil
 }
@@ -133,6 +128,10 @@ func (f diskFile) WriteAt(b []byte, off int64) (int, error) {
 		if size, err := f.File.Size(); err == nil && off+int64(len(b)) > size {
 			return 0, f.d.noRoom()
 		}
+		if f.d.copies && f.d.chance.IntN(2) == 0 {
+			n, _ := f.File.WriteAt(b[:f.d.chance.IntN(len(b)+1)], off)
+			return n, f.d.noRoom()
+		}
 	}
 	return f.File.WriteAt(b, off)
 }
@@ -141,8 +140,10 @@ func (f diskFile) Sync() error {
 	if err := f.d.step(); err != nil {
 		return err
 	}
-	if err := f.d.sync(); err != nil {
-		return err
+	if f.d.failing {
+		f.d.failing, f.d.refused = false, true
+		f.File.(interface{ FailSync(*rand.Rand) }).FailSync(f.d.chance)
+		return errIO
 	}
 	return f.File.Sync()
 }

@@ -13,6 +13,7 @@
 //	member.go    one member: what it does at a tick, a message, the end of an fsync
 //	life.go      how it starts, recovers, ends and crashes
 //	disk.go      the disk that fails
+//	shadow.go    what a log must hold at a start
 //	network.go   what becomes of a message
 //	client.go    who reads and writes
 //	operator.go  who adds and removes members

@@ -35,7 +35,7 @@ const (
 	Jump                          // the clock jumps ahead by N ticks
 	SlowSync                      // each fsync takes N ms longer
 	StuckSync                     // no fsync ends
-	Full                          // the disk has no room
+	Full                          // the disk has no room; N 1: not even to overwrite what is there
 	SyncFails                     // the next fsync fails
 	Flip                          // the process ends, and a bit on the disk changes
 	Wipe                          // the disk is lost; the member comes back as a new one
@@ -279,6 +279,7 @@ func (w *world) resume(m *member) {
 		return
 	}
 	m.paused = false
+	w.deliverOwed(m)
 	if m.owedSync {
 		m.owedSync = false
 		w.schedule(event{at: w.now, kind: evSynced, who: int32(m.slot), life: m.life})
@@ -292,6 +293,22 @@ func (w *world) resume(m *member) {
 		w.schedule(event{at: w.now, kind: evWake, who: int32(m.slot), life: m.life})
 	}
 }
+
+// deliverOwed gives a member that stood still what its kernel has kept for it. Each connection is read by a thread of its own,
+// so the order is kept within a link only, and what clients asked may be looked at first.
+func (w *world) deliverOwed(m *member) {
+	var read [slotsMax]time.Duration
+	for i := range read {
+		read[i] = time.Duration(w.chance.network.Int64N(int64(resumeMax)))
+	}
+	for _, f := range m.owed {
+		w.schedule(event{at: w.now + read[f.from], kind: evArrive, who: int32(m.slot), arg: w.network.flying.put(f)})
+	}
+	m.owed = nil
+}
+
+// resumeMax is how much later than others a connection is read, at most.
+const resumeMax = 2 * time.Millisecond
 
 // memberFault changes who is a member, who leads, or what is in a snapshot.
 func (w *world) memberFault(f Fault, m *member) bool {

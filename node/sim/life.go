@@ -21,12 +21,12 @@ func (w *world) start(m *member) {
 	m.fs.dead, m.fs.refused, m.starting = false, false, true
 	m.up = true // so that a power cut during recovery finds a process to end
 	m.inbox, m.queue, m.writing, m.roused, m.outbox = driver.Inbox{}, driver.Queue{}, false, false, driver.Outbox{}
-	m.paused, m.owedWake, m.owedSync, m.owedCalls = false, false, false, nil
+	m.paused, m.owedWake, m.owedSync, m.owedCalls, m.owed = false, false, false, nil, nil
 	m.role, m.term, m.driver = raft.Follower, 0, nil
 	stored, clusterID, err := w.open(m)
 	if err == nil {
 		m.store, m.told = kv.NewRemembering(w.remembered()), told{}
-		m.writer = driver.Writer{Log: driver.WAL{Log: m.log}}
+		m.writer = driver.Writer{Log: shadowed{driver.WAL{Log: m.log}, &m.shadow}}
 		m.driver, err = driver.New(w.driverConfig(m, stored, clusterID))
 	}
 	m.starting = false
@@ -65,6 +65,9 @@ func (w *world) open(m *member) (raft.Stored, raft.ClusterID, error) {
 		w.mark(tornCut)
 		w.tell("%v cuts %d torn bytes off its log", m.id, found.Torn)
 	}
+	if is := imageOf(found.HardState, found.Base, found.Entries); !m.shadow.holds(is) {
+		w.fail("disk", "%v finds entries up to %d of term %d, and %+v; that is no state in which a crash may leave its log", m.id, is.last(), is.term(is.last()), is.hard)
+	}
 	m.log = log
 	if m.snaps, err = snapshot.Open(m.fs, dataDir+"/"+wal.SnapshotDir); err != nil {
 		return raft.Stored{}, 0, err
@@ -72,6 +75,7 @@ func (w *world) open(m *member) (raft.Stored, raft.ClusterID, error) {
 	stored, again, err := driver.Recover(log, found, m.snaps)
 	if again {
 		w.mark(mended)
+		m.shadow.durable = imageOf(stored.HardState, wal.Position{Index: stored.Base, Term: stored.BaseTerm}, stored.Entries)
 	}
 	return stored, found.Identity.Cluster, err
 }
@@ -135,6 +139,7 @@ func (w *world) crash(m *member, cut bool) {
 		w.follow(m)
 	}
 	w.watch.Down(m.id)
+	m.shadow.known = m.shadow.known && !m.starting // a recovery may have changed the log, or not
 	if cut && m.writing && !m.fs.dead && !m.starting {
 		w.mark(crashedInSave)
 		w.cutShort(m)

@@ -25,6 +25,7 @@ type member struct {
 	fs      *disk
 	lost    bool // its data are damaged or gone: nobody may count on them
 	stopped bool // the operator has switched it off
+	shadow  shadow
 
 	// With the process; a life is one of it.
 	life     uint32
@@ -53,6 +54,7 @@ type member struct {
 	owedWake  bool
 	owedSync  bool
 	owedCalls []int32
+	owed      []flight // messages that have arrived at the machine
 	drift     uint64 // percent of a tick; 100: none
 	slowSync  time.Duration
 	stuckTill time.Duration
@@ -76,8 +78,9 @@ func (w *world) newMember() *member {
 func (w *world) newDisk(m *member) {
 	m.id = raft.ID(len(w.byID))
 	w.byID = append(w.byID, m)
-	m.fs = &disk{Mem: vfs.NewMem(), mark: w.mark}
+	m.fs = &disk{Mem: vfs.NewMem(), mark: w.mark, chance: w.chance.disk}
 	m.lost, m.stopped, m.founders, m.members, m.since = false, false, nil, raft.Configuration{}, 0
+	m.shadow = shadow{}
 }
 
 func (m *member) raft() *raft.Raft { return m.driver.Raft() }
@@ -147,6 +150,7 @@ func (w *world) settle(m *member) {
 		w.fail("figure-3", "%v", err)
 		return
 	}
+	w.diskBelieved(m)
 	if c := r.Committed(); c != m.committed {
 		m.committed = c
 		if m.strikeAtCommit && r.Role() == raft.Leader {

@@ -133,6 +133,10 @@ func (w *world) arrive(f flight) {
 		w.drop(w.members[f.from], m, message, why)
 		return
 	}
+	if m.paused {
+		m.owed = append(m.owed, f)
+		return
+	}
 	if w.story.on() {
 		w.tell("%v", *message)
 	}

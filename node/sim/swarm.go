@@ -119,6 +119,8 @@ func (d draw) mixed(p *Plan) []Fault {
 			f.N = uint64(pick(d, raft.MsgVoteReply, raft.MsgVoteReply, raft.MsgVote, raft.MsgAppendReply, raft.MsgAppend, raft.MsgSnapshot))
 		case Drift:
 			f.N = pick(d, uint64(30), 70, 150, 300)
+		case Full:
+			f.N = d.Uint64N(2)
 		case Jump:
 			f.N = d.Uint64N(60) + 1
 		case SlowSync:

@@ -79,6 +79,14 @@ func (n *inode) crash(rng *rand.Rand) *inode {
 	return &inode{data: data, synced: bytes.Clone(data), cut: int64(len(data))}
 }
 
+// failSync is an fsync that fails: what was written since the last one reaches the disk in part, as in a crash. All of it can be
+// read until there is one, and counts as clean, so that no later fsync writes it ("Can applications recover from fsync
+// failures?", ATC 2020).
+func (n *inode) failSync(rng *rand.Rand) {
+	n.synced, n.dirty = n.crash(rng).data, nil
+	n.cut = int64(min(len(n.synced), len(n.data)))
+}
+
 type memFile struct {
 	m        *Mem
 	file     *inode
@@ -146,6 +154,13 @@ func (f *memFile) Sync() error {
 	defer f.m.mu.Unlock()
 	f.file.sync()
 	return nil
+}
+
+// FailSync does to the file what a Sync that fails does; rng decides what reaches the disk.
+func (f *memFile) FailSync(rng *rand.Rand) {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	f.file.failSync(rng)
 }
 
 func (f *memFile) Truncate(size int64) error {
