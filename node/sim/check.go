@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"io"
 	"slices"
 
@@ -38,10 +39,16 @@ func (s machine) Restore(from io.Reader) error {
 type ledger struct {
 	agreed   []agreed // by index, from 1
 	versions map[string][]version
-	sessions map[string]kv.Result // by idempotency key: what the first request with it was told
-	keys     []string             // of sessions, in the order of the log
-	keysMax  int                  // then the oldest is forgotten
-	writes   map[string]*call     // by value, which is unique: who called it
+	sessions map[string]session // by idempotency key
+	keys     []string           // of sessions, in the order of the log
+	keysMax  int                // then the oldest is forgotten
+	writes   map[string]*call   // by value, which is unique: who called it
+}
+
+// session is the first request with an idempotency key, and what it was told.
+type session struct {
+	request string
+	told    kv.Result
 }
 
 // agreed is one entry and what it did.
@@ -51,6 +58,7 @@ type agreed struct {
 	result kv.Result
 	key    string
 	value  string // of a put
+	keys   int    // that there are after it
 }
 
 // version is what a key holds from an index on.
@@ -62,7 +70,7 @@ type version struct {
 
 func newLedger(keysMax int) ledger {
 	return ledger{
-		agreed: make([]agreed, 1), versions: map[string][]version{}, sessions: map[string]kv.Result{}, writes: map[string]*call{},
+		agreed: make([]agreed, 1), versions: map[string][]version{}, sessions: map[string]session{}, writes: map[string]*call{},
 		keysMax: keysMax,
 	}
 }
@@ -103,7 +111,7 @@ func (w *world) applied(m *member, e raft.Entry, got kv.Result, hash uint64) {
 		w.fail("ledger", "%v applied entry %d, and nobody has applied entry %d", m.id, e.Index, l.last()+1)
 		return
 	}
-	a := agreed{term: e.Term, hash: hash, result: got}
+	a := agreed{term: e.Term, hash: hash, result: got, keys: l.agreed[e.Index-1].keys}
 	want := kv.Result{Index: e.Index, Term: e.Term, Done: true}
 	if e.Type == raft.EntryCommand {
 		c, err := kv.Decode(e.Data)
@@ -113,7 +121,14 @@ func (w *world) applied(m *member, e raft.Entry, got kv.Result, hash uint64) {
 		}
 		a.key, a.value = c.Key, string(c.Value)
 		want = l.model(c, e)
-		if by := l.writes[a.value]; c.Op == kv.Put && by != nil && by.outcome == linearizability.Failed && !want.Repeat {
+		switch {
+		case !want.Done || want.Repeat:
+		case c.Op == kv.Put && !want.Existed:
+			a.keys++
+		case c.Op == kv.Delete && want.Existed:
+			a.keys--
+		}
+		if by := l.writes[a.value]; c.Op == kv.Put && by != nil && by.outcome == linearizability.Failed && !want.Repeat && want.Err == nil {
 			w.fail("ledger", "call %d was told for certain that it had failed, and is entry %d", by.id, e.Index)
 		}
 	}
@@ -132,9 +147,15 @@ func (w *world) restored(m *member, index raft.Index, hash uint64) {
 
 // model is the store in a few lines: conditions, sessions, versions.
 func (l *ledger) model(c kv.Command, e raft.Entry) kv.Result {
-	if first, ok := l.sessions[c.IdempotencyKey]; ok && c.IdempotencyKey != "" {
-		first.Repeat = true
-		return first // a key is used for one request only, or forgotten
+	request := ""
+	if c.IdempotencyKey != "" {
+		request = requestOf(c)
+		if first, ok := l.sessions[c.IdempotencyKey]; ok && first.request != request {
+			return kv.Result{Index: e.Index, Term: e.Term, Err: kv.ErrKeyReused}
+		} else if ok {
+			first.told.Repeat = true
+			return first.told
+		}
 	}
 	old := l.at(c.Key, e.Index)
 	r := kv.Result{Index: e.Index, Term: e.Term, Existed: old.here}
@@ -150,13 +171,37 @@ func (l *ledger) model(c kv.Command, e raft.Entry) kv.Result {
 		l.versions[c.Key] = append(l.versions[c.Key], version{e.Index, c.Op == kv.Put, string(c.Value)})
 	}
 	if c.IdempotencyKey != "" {
-		l.sessions[c.IdempotencyKey] = r
+		l.sessions[c.IdempotencyKey] = session{request, r}
 		if l.keys = append(l.keys, c.IdempotencyKey); len(l.keys) > l.keysMax {
 			delete(l.sessions, l.keys[0])
 			l.keys = l.keys[1:]
 		}
 	}
 	return r
+}
+
+// requestOf is all of a command but its idempotency key.
+func requestOf(c kv.Command) string {
+	c.IdempotencyKey = ""
+	b, err := c.AppendBinary(nil)
+	if err != nil {
+		panic(fmt.Sprintf("sim: a command that was decoded cannot be encoded: %v", err))
+	}
+	return string(b)
+}
+
+// listed checks what a member listed, page after page, at one index: all keys that there are, each with its value.
+func (w *world) listed(m *member, list []kv.Entry, at raft.Index) {
+	l := &w.ledger
+	if at > l.last() || len(list) != l.agreed[at].keys {
+		w.fail("ledger", "%v lists %d keys after entry %d; there are others", m.id, len(list), at)
+		return
+	}
+	for i, e := range list {
+		if v := l.at(e.Key, at); !v.here || v.value != string(e.Item.Value) || v.index != e.Item.ModIndex || i > 0 && e.Key <= list[i-1].Key {
+			w.fail("ledger", "%v lists key %s with %q of entry %d after entry %d; the ledger has %q of entry %d", m.id, e.Key, e.Item.Value, e.Item.ModIndex, at, v.value, v.index)
+		}
+	}
 }
 
 // answered checks an answer that a client got against the ledger: an index that is not before what was acknowledged
@@ -178,7 +223,7 @@ func (w *world) answered(c *call, a answer) {
 		if at := l.agreed[a.index]; at.key != c.key || at.value != c.value {
 			w.fail("ledger", "call %d wrote %q and was answered with entry %d, which is of %q", c.id, c.value, a.index, at.value)
 		}
-		if a.index <= c.floor && c.attempt == 1 {
+		if a.index <= c.floor && c.attempt == 1 && !a.repeat { // the same request with the same key was an earlier call
 			w.fail("stale", "call %d wrote entry %d; entry %d had been acknowledged before it began", c.id, a.index, c.floor)
 		}
 	}

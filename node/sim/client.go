@@ -32,6 +32,7 @@ type call struct {
 	expect  string
 	ifMatch raft.Index
 	once    string // idempotency key
+	list    bool   // the member that reads lists all keys beside it
 	judged  bool   // is part of the history; calls with conditions that it has no word for are not
 	command []byte
 
@@ -56,6 +57,7 @@ type answer struct {
 	etag   raft.Index
 	done   bool // a write: its condition held
 	repeat bool
+	reused bool // the idempotency key was that of another request
 }
 
 var errNotHere = errors.New("sim: this member does not lead")
@@ -151,7 +153,7 @@ func (c *client) choose(x *call, k *keyUse) {
 	command := kv.Command{Op: kv.Put, Key: k.name, ContentType: "text/plain"}
 	switch {
 	case dice < 40:
-		x.kind = linearizability.Get
+		x.kind, x.list = linearizability.Get, dice < 4
 		return
 	case dice < 48:
 		x.kind, command.Op, command.ContentType = linearizability.Delete, kv.Delete, ""
@@ -177,10 +179,14 @@ func (c *client) choose(x *call, k *keyUse) {
 	}
 	if rng.Float64() < w.plan.Sessions {
 		x.once = fmt.Sprintf("once-%d", x.id)
-		command.IdempotencyKey = x.once
+		if rng.IntN(12) == 0 { // of another request perhaps, which is a mistake of the client
+			x.once = fmt.Sprintf("once-%d", 1+rng.Int64N(x.id))
+			x.unjudged()
+		}
 		if w.plan.Remembered > 0 { // a retry may come after it was forgotten, and take effect again: the model says when
 			x.unjudged()
 		}
+		command.IdempotencyKey = x.once
 	}
 	command.Key = x.key
 	var err error
@@ -249,6 +255,9 @@ func (w *world) request(m *member, x *call, back func(answer)) {
 				return
 			}
 			item, ok, at := m.store.Get(x.key)
+			if x.list {
+				w.listed(m, m.list(), at.Index)
+			}
 			if m.role != raft.Leader {
 				w.mark(readAtFollower)
 			}
@@ -267,9 +276,21 @@ func (w *world) request(m *member, x *call, back func(answer)) {
 			return
 		}
 		result := a.Result.(kv.Result)
-		back(answer{index: result.Index, term: result.Term, here: result.Existed, done: result.Done, repeat: result.Repeat, etag: result.Current})
+		back(answer{index: result.Index, term: result.Term, here: result.Existed, done: result.Done, repeat: result.Repeat, etag: result.Current, reused: result.Err != nil})
 	}})
 	w.rouse(m)
+}
+
+// list follows the pages of a list of all keys.
+func (m *member) list() (all []kv.Entry) {
+	for after, more := "", true; more; {
+		var page []kv.Entry
+		if page, more, _ = m.store.List("", after, 2); len(page) > 0 {
+			after = page[len(page)-1].Key
+		}
+		all = append(all, page...)
+	}
+	return all
 }
 
 // returned takes an answer.
@@ -320,11 +341,17 @@ func (c *client) ok(x *call, k *keyUse, a answer) {
 	if a.repeat {
 		w.mark(sessionRepeated)
 	}
-	if x.kind != linearizability.Get && !a.done {
+	switch {
+	case a.reused:
+		w.mark(keyReused)
+	case x.kind != linearizability.Get && !a.done:
 		w.mark(conditionFailed)
 	}
 	w.answered(x, a)
 	switch {
+	case x.judged && a.reused: // somebody took the key before this call was applied
+		c.end(x, k, linearizability.Failed)
+		return
 	case !x.judged:
 	case x.kind == linearizability.Get && a.here:
 		k.value, k.etag = a.value, a.etag

@@ -3,6 +3,8 @@ package sim
 import (
 	"strings"
 	"time"
+
+	"raftlab/node/internal/wal"
 )
 
 // diskFault makes a disk slow, full or wrong.
@@ -28,8 +30,29 @@ func (w *world) diskFault(f Fault, m *member) bool {
 		m.shadow.known = false
 		w.restartAfter(m, f.For)
 		return m.lost
+	case LoseLog:
+		return w.loseLog(f, m)
 	}
 	return true
+}
+
+// loseLog is a directory that was restored in part: there are snapshots, and no log. Its member must not start, since it has
+// forgotten whom it voted for.
+func (w *world) loseLog(f Fault, m *member) bool {
+	snapshots, err := m.fs.List(dataDir + "/" + wal.SnapshotDir)
+	names, err2 := m.fs.List(dataDir)
+	if err != nil || err2 != nil || len(snapshots) == 0 || m.lost || !w.mayLose(m) {
+		return false
+	}
+	w.crash(m, false)
+	for _, name := range names {
+		if strings.HasSuffix(name, ".wal") && m.fs.Mem.Remove(dataDir+"/"+name) != nil {
+			return false
+		}
+	}
+	m.lost, m.logLost, m.shadow.known = true, true, false
+	w.restartAfter(m, f.For)
+	return m.fs.Mem.SyncDir(dataDir) == nil
 }
 
 // flip changes one bit of a file, of those that hold something.

@@ -14,6 +14,7 @@
 //	life.go      how it starts, recovers, ends and crashes
 //	disk.go      the disk that fails
 //	shadow.go    what a log must hold at a start
+//	succession.go who may be a member, and who may lead next
 //	network.go   what becomes of a message
 //	client.go    who reads and writes
 //	operator.go  who adds and removes members

@@ -38,6 +38,7 @@ const (
 	Full                          // the disk has no room; N 1: not even to overwrite what is there
 	SyncFails                     // the next fsync fails
 	Flip                          // the process ends, and a bit on the disk changes
+	LoseLog                       // the files of the log are lost, and the snapshots are left
 	Wipe                          // the disk is lost; the member comes back as a new one
 	Add                           // a new member joins
 	Remove                        // the member is removed
@@ -45,6 +46,7 @@ const (
 	Topple                        // for a while, whoever is elected is soon struck: it crashes, or is cut off
 	Transfer                      // leadership is handed to slot N
 	Snapshot                      // the member takes a snapshot now
+	Stray                         // for a while, N messages come from a member of another cluster
 
 	faultKinds
 )
@@ -53,7 +55,7 @@ var faultNames = [faultKinds]string{
 	Isolate: "isolate", Mute: "mute", Deaf: "deaf", Split: "split", OneWay: "one-way", Bridge: "bridge", Clog: "clog",
 	ClientsCut: "clients-cut", Lossy: "lossy", Crash: "crash", Kill: "kill", CrashAll: "crash-all", CrashInstall: "crash-at-install", CrashCall: "crash-at-call", CrashSend: "crash-at-send",
 	Stop: "stop", Pause: "pause", Drift: "drift", Jump: "jump", SlowSync: "slow-sync", StuckSync: "stuck-sync", Full: "full",
-	SyncFails: "sync-fails", Flip: "flip", Wipe: "wipe", Add: "add", Remove: "remove", Churn: "churn", Topple: "topple", Transfer: "transfer", Snapshot: "snapshot",
+	SyncFails: "sync-fails", Flip: "flip", LoseLog: "lose-log", Wipe: "wipe", Add: "add", Remove: "remove", Churn: "churn", Topple: "topple", Transfer: "transfer", Snapshot: "snapshot", Stray: "stray",
 }
 
 func (k FaultKind) String() string { return faultNames[k] }
@@ -137,7 +139,7 @@ func (w *world) faultOn(f Fault, m *member) bool {
 		return true
 	case f.Kind <= Jump:
 		return w.timeFault(f, m)
-	case f.Kind <= Flip:
+	case f.Kind <= LoseLog:
 		return w.diskFault(f, m)
 	}
 	return w.memberFault(f, m)
@@ -222,6 +224,9 @@ func (w *world) endFault(f Fault, m *member) {
 // stop is SIGTERM: the member hands over if it leads, answers who waits, and closes its log.
 func (w *world) stop(m *member, downFor time.Duration) {
 	end := func() {
+		if w.healing {
+			return
+		}
 		w.mark(stoppedOrderly)
 		m.driver.Stop()
 		if !m.writing {
@@ -282,7 +287,7 @@ func (w *world) resume(m *member) {
 	w.deliverOwed(m)
 	if m.owedSync {
 		m.owedSync = false
-		w.schedule(event{at: w.now, kind: evSynced, who: int32(m.slot), life: m.life})
+		w.syncAt(m, w.now)
 	}
 	for _, arg := range m.owedCalls {
 		w.schedule(event{at: w.now, kind: evCall, who: int32(m.slot), life: m.life, arg: arg})
@@ -350,6 +355,8 @@ func (w *world) memberFault(f Fault, m *member) bool {
 	case Snapshot:
 		m.inbox.Other = append(m.inbox.Other, func(d *driver.Driver) { d.TakeSnapshot(func(raft.Index, error) {}) })
 		w.rouse(m)
+	case Stray:
+		return w.straying(f, m)
 	}
 	return true
 }

@@ -34,10 +34,14 @@ func (w *world) start(m *member) {
 		w.refusedToStart(m, err)
 		return
 	}
+	if m.logLost {
+		w.fail("start", "%v starts, and its log is lost: snapshots are all that is left", m.id)
+		return
+	}
 	m.lost = false // it has read all its data: the bit that was flipped means nothing
 	w.tell("%v starts, life %d", m.id, m.life)
 	w.options.Picture.up(m.slot, w.now, true)
-	m.role, m.term = m.raft().Role(), m.raft().Term()
+	m.role, m.term, m.committed = m.raft().Role(), m.raft().Term(), m.raft().Committed()
 	w.follow(m)
 	w.ticks(m)
 }
@@ -102,6 +106,9 @@ func (w *world) refusedToStart(m *member, err error) {
 	switch {
 	case m.lost && damaged:
 		w.mark(corruptionRefused)
+		if m.logLost {
+			w.mark(logLostRefused)
+		}
 		w.replace(m)
 	case m.fs.refused:
 		m.fs.Kill()

@@ -15,6 +15,9 @@ type live struct {
 	until time.Duration
 	done  int  // calls answered that were made since
 	wrote bool // one of them was a write
+
+	settled time.Duration // all of this was reached, under the leader of a term
+	term    raft.Term
 }
 
 // rest is what becomes of the members that are not healed. Those that talk must disturb nobody.
@@ -49,6 +52,9 @@ func (w *world) heal() {
 	clear(n.clientCut[:])
 	for _, m := range w.members {
 		m.fs.full, m.fs.failing, m.fs.cutAt = false, false, 0
+		if m.up && m.writing && m.stuckTill > w.now {
+			w.syncAt(m, w.now)
+		}
 		m.slowSync, m.stuckTill, m.drift, m.cutSend, m.cutInstall = 0, 0, 100, 0, false
 		if m.up {
 			w.resume(m)
@@ -130,8 +136,8 @@ func (w *world) leaveOut(m *member) {
 // lives ends the run when the healed members agree, or when their time is over.
 func (w *world) lives() {
 	why := w.stuck()
-	if why == "" {
-		w.over = true
+	if why == "" && w.calm() {
+		w.over = w.failure == nil
 		return
 	}
 	if w.now > w.live.until {
@@ -139,6 +145,24 @@ func (w *world) lives() {
 		return
 	}
 	w.later(liveEvery, w.lives)
+}
+
+// calm reports whether those that have come to an agreement have been left alone for as long as anybody takes to campaign. Who
+// is deaf or removed campaigns for ever, and must not depose a leader: but once by a message from before the heal, perhaps.
+func (w *world) calm() bool {
+	l, term := &w.live, w.leader().term
+	if l.settled == 0 || term != l.term && w.now < w.plan.Until+w.plan.LateMax+2*w.electionTimeout() {
+		l.settled, l.term = w.now, term
+	}
+	if term != l.term {
+		w.fail("liveness", "the leader of term %d was deposed; every healed member heard it", l.term)
+	}
+	return w.now >= l.settled+4*w.electionTimeout() || !slices.ContainsFunc(w.members, w.disturbs)
+}
+
+// disturbs reports whether a member hears no leader, and talks.
+func (w *world) disturbs(m *member) bool {
+	return m.up && m.raft().Leader() == 0
 }
 
 // stuck says what is missing, or nothing.

@@ -27,6 +27,7 @@ const (
 	messageOvertook
 	messageHeld
 	messageToAnotherLife
+	messageStrayed
 	snapshotTaken
 	snapshotFailed
 	snapshotSent
@@ -46,15 +47,19 @@ const (
 	diskFull
 	syncFailed
 	corruptionRefused
+	logLostRefused
 	wipedRejoined
 	learnerPromoted
 	voterRemoved
 	removedCampaigns
 	changePending
+	removedRefused
+	promotionRefused
 	writeUnknownDone
 	writeUnknownNot
 	writeFailedSure
 	sessionRepeated
+	keyReused
 	conditionFailed
 	readAtFollower
 	readGivenUp
@@ -77,15 +82,15 @@ var markNames = [markCount]string{
 	deposedByTerm: "leader-meets-newer-term", deposedByDisk: "leader-with-stalled-disk", transferDone: "transfer-done",
 	transferGivenUp: "transfer-given-up", leaderRemoved: "leader-removed", logCut: "log-cut", configurationCut: "configuration-truncated",
 	messageCut: "message-cut", messageTwice: "message-twice", messageOvertook: "message-overtook", messageHeld: "message-held-by-clog",
-	messageToAnotherLife: "message-to-another-life", snapshotTaken: "snapshot-taken", snapshotFailed: "snapshot-failed",
+	messageToAnotherLife: "message-to-another-life", messageStrayed: "message-of-another-cluster", snapshotTaken: "snapshot-taken", snapshotFailed: "snapshot-failed",
 	snapshotSent: "snapshot-sent", snapshotInstalled: "snapshot-installed", snapshotLost: "snapshot-lost-and-sent-again",
 	snapshotLate: "snapshot-of-no-use", snapshotOfDeposed: "leader-deposed-during-install", snapshotOvertaken: "snapshot-overtaken-by-a-newer",
 	crashedAtCall: "crash-at-a-file-system-call", crashedInRecovery: "crash-in-recovery", crashedInSave: "crash-during-a-save", crashedAtSend: "crash-between-two-sends",
 	tornCut: "torn-record-cut", mended: "log-mended-after-snapshot", fileRotated: "log-file-followed-by-another", prefixDropped: "log-files-dropped",
-	diskFull: "disk-full", syncFailed: "fsync-failed", corruptionRefused: "corruption-refused", wipedRejoined: "wiped-member-rejoined",
+	diskFull: "disk-full", syncFailed: "fsync-failed", corruptionRefused: "corruption-refused", logLostRefused: "log-lost-refused", wipedRejoined: "wiped-member-rejoined",
 	learnerPromoted: "learner-promoted", voterRemoved: "voter-removed", removedCampaigns: "removed-member-campaigns",
-	changePending: "change-refused-one-is-pending", writeUnknownDone: "unknown-write-was-done",
-	writeUnknownNot: "unknown-write-was-not-done", writeFailedSure: "write-failed-for-certain", sessionRepeated: "session-answered-a-retry",
+	changePending: "change-refused-one-is-pending", removedRefused: "removed-id-refused", promotionRefused: "promotion-refused-not-caught-up", writeUnknownDone: "unknown-write-was-done",
+	writeUnknownNot: "unknown-write-was-not-done", writeFailedSure: "write-failed-for-certain", sessionRepeated: "session-answered-a-retry", keyReused: "key-used-for-another-request",
 	conditionFailed: "condition-failed", readAtFollower: "read-at-a-follower", readGivenUp: "read-given-up", overloaded: "overloaded",
 	memberPaused: "member-paused", clockJumped: "clock-jumped", stoppedOrderly: "stopped-in-order", healedDeaf: "healed-beside-a-deaf-member", healedHungLeader: "healed-while-the-leader's-disk-hangs",
 	healedBehindSnapshot: "healed-by-a-snapshot", witnessPassed: "claims-judged-by-the-witness", struckAtCommit: "leader-struck-as-it-commits",

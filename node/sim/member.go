@@ -24,6 +24,7 @@ type member struct {
 	id      raft.ID
 	fs      *disk
 	lost    bool // its data are damaged or gone: nobody may count on them
+	logLost bool // it has snapshots and no log
 	stopped bool // the operator has switched it off
 	shadow  shadow
 
@@ -38,7 +39,8 @@ type member struct {
 	driver   *driver.Driver
 	queue    driver.Queue
 	writer   driver.Writer
-	writing  bool // an fsync is under way
+	writing  bool  // an fsync is under way
+	syncing  int32 // the event that ends it
 	inbox    driver.Inbox
 	spare    []raft.Message // room for the next inbox
 	roused   bool           // a wake is scheduled
@@ -55,7 +57,7 @@ type member struct {
 	owedSync  bool
 	owedCalls []int32
 	owed      []flight // messages that have arrived at the machine
-	drift     uint64 // percent of a tick; 100: none
+	drift     uint64   // percent of a tick; 100: none
 	slowSync  time.Duration
 	stuckTill time.Duration
 
@@ -79,6 +81,7 @@ func (w *world) newDisk(m *member) {
 	m.id = raft.ID(len(w.byID))
 	w.byID = append(w.byID, m)
 	m.fs = &disk{Mem: vfs.NewMem(), mark: w.mark, chance: w.chance.disk}
+	m.logLost = false
 	m.lost, m.stopped, m.founders, m.members, m.since = false, false, nil, raft.Configuration{}, 0
 	m.shadow = shadow{}
 }
@@ -151,6 +154,9 @@ func (w *world) settle(m *member) {
 		return
 	}
 	w.diskBelieved(m)
+	if r.ConfigurationIndex() != m.since {
+		w.reconfigured(m)
+	}
 	if c := r.Committed(); c != m.committed {
 		m.committed = c
 		if m.strikeAtCommit && r.Role() == raft.Leader {
@@ -210,7 +216,7 @@ func (w *world) write(m *member) {
 		}
 		if dirty {
 			m.writing = true
-			w.schedule(event{at: w.now + w.syncTime(m), kind: evSynced, who: int32(m.slot), life: m.life})
+			w.syncAt(m, w.now+w.syncTime(m))
 			return
 		}
 		w.finish(m)
@@ -223,6 +229,12 @@ func (w *world) syncTime(m *member) time.Duration {
 	return max(d, m.stuckTill-w.now)
 }
 
+// syncAt says when the fsync that is under way ends, whatever was said before.
+func (w *world) syncAt(m *member, at time.Duration) {
+	m.syncing++
+	w.schedule(event{at: at, kind: evSynced, who: int32(m.slot), life: m.life, arg: m.syncing})
+}
+
 // synced: the bytes of an fsync reach the disk when it ends; a power cut before that may leave any part of them.
 func (w *world) synced(m *member) {
 	if m.paused {
@@ -230,14 +242,14 @@ func (w *world) synced(m *member) {
 		return
 	}
 	if m.stuckTill > w.now {
-		w.schedule(event{at: m.stuckTill, kind: evSynced, who: int32(m.slot), life: m.life})
+		w.syncAt(m, m.stuckTill)
 		return
 	}
 	w.acting = m
 	err := m.writer.Sync()
 	if errors.Is(err, wal.ErrFull) {
 		w.mark(diskFull)
-		w.schedule(event{at: w.now + driver.FullRetry, kind: evSynced, who: int32(m.slot), life: m.life})
+		w.syncAt(m, w.now+driver.FullRetry)
 		return
 	}
 	if err != nil {

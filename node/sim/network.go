@@ -64,6 +64,9 @@ func (w *world) carry(from *member, message *raft.Message) {
 		return
 	}
 	to := w.byID[message.To]
+	if message.Type == raft.MsgTimeoutNow {
+		w.handedOver(from, to, message)
+	}
 	f, t := from.slot, to.slot
 	rng := w.chance.network
 	if n.cut[f][t] > 0 {

@@ -94,10 +94,14 @@ func (w *world) changed(j job, err error) {
 	o.waiting = false
 	done := err == nil
 	switch {
+	case errors.Is(err, raft.ErrLearnerNotCaught):
+		w.mark(promotionRefused)
 	case errors.Is(err, raft.ErrChangePending):
 		w.mark(changePending)
-	case errors.Is(err, raft.ErrUnknownMember) && j.change.Type == raft.Remove,
-		errors.Is(err, raft.ErrRemoved), errors.Is(err, raft.ErrLastVoter):
+	case errors.Is(err, raft.ErrRemoved):
+		w.mark(removedRefused)
+		done = true
+	case errors.Is(err, raft.ErrUnknownMember) && j.change.Type != raft.AddLearner, errors.Is(err, raft.ErrLastVoter):
 		done = true
 	case errors.Is(err, raft.ErrMemberExists):
 		// Ours, or the one that had the address before and is not removed yet.
@@ -107,6 +111,9 @@ func (w *world) changed(j job, err error) {
 	}
 	w.tell("operator: %v %v: %v", j.change.Type, j.change.Member.ID, err)
 	if !done {
+		if j.change.Type == raft.Promote { // others need not wait until it has caught up
+			o.jobs = append(slices.DeleteFunc(o.jobs, func(other job) bool { return other.change == j.change }), j)
+		}
 		return
 	}
 	if err == nil && j.change.Type == raft.Remove {
@@ -115,6 +122,9 @@ func (w *world) changed(j job, err error) {
 			o.removed = map[raft.ID]bool{}
 		}
 		o.removed[j.change.Member.ID] = true
+		if w.chance.faults.IntN(4) == 0 { // somebody has not heard of it
+			w.wish(raft.AddLearner, raft.Member{ID: j.change.Member.ID, Address: "again"}, false)
+		}
 	}
 	if err == nil && j.change.Type == raft.AddLearner && j.rejoin {
 		w.mark(wipedRejoined)
@@ -129,6 +139,9 @@ func (w *world) wish(t raft.ChangeType, m raft.Member, rejoin bool) {
 		}
 	}
 	w.operator.jobs = append(w.operator.jobs, job{change: raft.Change{Type: t, Member: m}, rejoin: rejoin})
+	if t == raft.AddLearner && w.chance.faults.IntN(2) == 0 { // and have it promoted, whether it has caught up or not
+		w.wish(raft.Promote, raft.Member{ID: m.ID}, false)
+	}
 }
 
 // leader is the member that leads in the greatest term, as far as members know.

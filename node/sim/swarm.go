@@ -121,6 +121,8 @@ func (d draw) mixed(p *Plan) []Fault {
 			f.N = pick(d, uint64(30), 70, 150, 300)
 		case Full:
 			f.N = d.Uint64N(2)
+		case Stray:
+			f.N = d.Uint64N(10) + 1
 		case Jump:
 			f.N = d.Uint64N(60) + 1
 		case SlowSync:

@@ -205,7 +205,9 @@ func (w *world) dispatch(e *event) {
 	case evWake:
 		w.wake(m)
 	case evSynced:
-		w.synced(m)
+		if e.arg == m.syncing {
+			w.synced(m)
+		}
 	case evCall:
 		if m != nil && m.paused {
 			m.owedCalls = append(m.owedCalls, e.arg)

@@ -1,0 +1,34 @@
+package sim
+
+import (
+	"slices"
+
+	"raftlab/raft"
+)
+
+// reconfigured checks a configuration that comes into force at a member: what is committed stays, no id comes back that was
+// removed, and a leader gives a vote only to a learner that has what is committed.
+func (w *world) reconfigured(m *member) {
+	r := m.raft()
+	now := r.Configuration()
+	if r.ConfigurationIndex() < m.since && m.since <= m.committed {
+		w.fail("members", "%v goes back to the members as of entry %d; those as of entry %d are committed", m.id, r.ConfigurationIndex(), m.since)
+	}
+	for _, member := range now.Members {
+		if slices.Contains(now.Removed, member.ID) {
+			w.fail("members", "%v has %v among the members as of entry %d, an id that was removed", m.id, member.ID, r.ConfigurationIndex())
+		}
+		before, known := m.members.Find(member.ID)
+		if other := w.byID[member.ID]; r.Role() == raft.Leader && known && before.Learner && !member.Learner &&
+			other.id == member.ID && other.up && !other.lost && other.raft().StableIndex() < m.committed {
+			w.fail("members", "%v promotes %v, which has entries up to %d; %d are committed", m.id, other.id, other.raft().StableIndex(), m.committed)
+		}
+	}
+}
+
+// handedOver checks the word to campaign at once: who cannot win only deposes the leader.
+func (w *world) handedOver(from, to *member, message *raft.Message) {
+	if to.id == message.To && to.up && !to.lost && to.driver != nil && to.raft().LastIndex() < from.raft().LastIndex() {
+		w.fail("transfer", "%v hands its leadership to %v, which has entries up to %d of %d", from.id, to.id, to.raft().LastIndex(), from.raft().LastIndex())
+	}
+}
