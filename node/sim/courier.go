@@ -182,6 +182,9 @@ func (w *world) snapshotArrives(from, to *member, message raft.Message, body []b
 			if latest, ok := to.snaps.Latest(); ok && latest.Index > message.Index {
 				w.mark(snapshotOvertaken)
 			}
+			if message.Index <= to.raft().Committed() {
+				w.mark(snapshotBehind)
+			}
 			err := d.DeliverSnapshot(message)
 			if err != nil {
 				w.tell("%v: %v", to.id, err)

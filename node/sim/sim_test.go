@@ -29,11 +29,10 @@ func seeds(t *testing.T, few, most uint64) (first, count, until uint64) {
 }
 
 // TestSwarmKeepsEveryPromise runs seeds of the default swarm, until each mark has been seen: a thing that never happens
-// is not tested. One mark is so rare that 1000 seeds are needed for it: raftlab sim --seeds 1000 --marks.
+// is not tested.
 func TestSwarmKeepsEveryPromise(t *testing.T) {
 	first, count, most := seeds(t, 60, 1500)
-	marks := Marks(1 << snapshotOvertaken)
-	ran := uint64(0)
+	marks, ran := Marks(0), uint64(0)
 	for ; ran < count || marks.Count() < int(markCount) && ran < most; ran++ {
 		seed := first + ran
 		r, err := Run(seed, Options{})

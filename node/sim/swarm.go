@@ -71,9 +71,24 @@ func (d draw) between(least, most time.Duration) time.Duration {
 
 // faults draws the kinds that this seed knows, and when they happen.
 func (d draw) faults(p *Plan) []Fault {
-	if d.IntN(4) > 0 {
-		return d.mixed(p)
+	switch d.IntN(8) {
+	case 0, 1:
+		return d.toppling(p)
+	case 2:
+		return d.travelling(p)
 	}
+	return d.mixed(p)
+}
+
+// travelling has snapshots on their way while logs, leaders and members change: few members lag so far that they need one, and
+// what a snapshot meets on arrival depends on all that happened since it was sent.
+func (d draw) travelling(p *Plan) []Fault {
+	p.Snapshot, p.Tail, p.Stream = pick(d, 5, 10, 30), pick(d, 1, 5), d.between(50*time.Millisecond, time.Second)
+	p.Ops = max(p.Ops, 200)
+	return d.some(p, []FaultKind{Isolate, Deaf, Crash, Kill, CrashInstall, Add, Remove, Wipe, Transfer, Snapshot}, 60)
+}
+
+func (d draw) toppling(p *Plan) []Fault {
 	// Leaders that fall one after the other, alone or beside the rest: with much else going on few of them are elected.
 	// Short terms, so that there are many.
 	p.Heartbeat, p.Election = 1, pick(d, 4, 10)
@@ -96,11 +111,16 @@ func (d draw) mixed(p *Plan) []Fault {
 	if len(kinds) == 0 {
 		return nil
 	}
-	var faults []Fault
 	most := pick(d, 4, 12, 40, 40)
 	if few == 10 {
 		most = pick(d, 40, 150)
 	}
+	return d.some(p, kinds, most)
+}
+
+// some draws fewer than most faults of these kinds.
+func (d draw) some(p *Plan, kinds []FaultKind, most int) []Fault {
+	var faults []Fault
 	for range d.IntN(most) {
 		f := Fault{At: d.between(100*time.Millisecond, p.Until), Kind: pick(d, kinds...), For: d.between(time.Millisecond, pick(d, 20*time.Millisecond, 100*time.Millisecond, time.Second, 4*time.Second))}
 		if d.IntN(3) > 0 {
