@@ -19,7 +19,7 @@ import (
 
 // The headers of a handshake. Ids are 16 hex digits.
 const (
-	headerCluster = "Raftlab-Cluster"
+	headerCluster = "Raftlab-Cluster" // of a refusal too: that of who refuses
 	headerFrom    = "Raftlab-From"
 	headerTo      = "Raftlab-To"
 	headerAddress = "Raftlab-Address"
@@ -30,8 +30,9 @@ var errNoCluster = errors.New("peer: we belong to no cluster yet")
 
 // refusedError is the answer of a peer that does not want our stream.
 type refusedError struct {
-	status int
-	reason string
+	status  int
+	reason  string
+	cluster string // of who refuses, as far as it says
 }
 
 // refusal reads an answer that is not the one that was hoped for: an error of the API, or a line of text.
@@ -39,9 +40,9 @@ func refusal(response *http.Response) *refusedError {
 	text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10)) // what came of it will do
 	var body struct{ Message string }
 	if json.Unmarshal(text, &body) == nil && body.Message != "" {
-		return &refusedError{response.StatusCode, body.Message}
+		text = []byte(body.Message)
 	}
-	return &refusedError{response.StatusCode, strings.TrimSpace(string(text[:min(len(text), 512)]))}
+	return &refusedError{response.StatusCode, strings.TrimSpace(string(text[:min(len(text), 512)])), response.Header.Get(headerCluster)}
 }
 
 func (e *refusedError) Error() string { return fmt.Sprintf("peer: %d %s", e.status, e.reason) }
@@ -112,7 +113,7 @@ func (s *sender) handshake(conn net.Conn, cluster raft.ClusterID) (*bufio.Reader
 		return nil, refusal(response)
 	}
 	if response.Header.Get("Upgrade") != Protocol {
-		return nil, &refusedError{response.StatusCode, "switched to " + strconv.Quote(response.Header.Get("Upgrade"))}
+		return nil, &refusedError{status: response.StatusCode, reason: "switched to " + strconv.Quote(response.Header.Get("Upgrade"))}
 	}
 	s.mu.Lock()
 	s.echo.spoken = response.Header.Get(headerEcho) == "1"

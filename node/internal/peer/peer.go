@@ -48,7 +48,8 @@ type Config struct {
 	// those that it has are ended, so that it hears why. Safe for concurrent use, called for each stream once every
 	// KeepAlive; nil: nobody was.
 	IsRemoved func(raft.ID) bool
-	// OnRemoved is told that a member of our cluster refuses us as removed, each time that one does; it must not block.
+	// OnRemoved is told that a member of our cluster refuses us as removed, each time that one does; it must not block. Not
+	// everybody who answers 410 at a member's address is one: whoever is says of which cluster.
 	// May be nil.
 	OnRemoved func(by raft.ID)
 	// ReceiveSnapshot takes the state that belongs to m, and returns nil when it is durable. It is called
@@ -126,7 +127,10 @@ type Transport struct {
 	senders map[raft.ID]*sender
 	inbound map[raft.ID]*inbound
 	refused map[raft.ID]string // the last reason given to a peer, so that it is logged once
-	sending map[raft.ID]bool   // snapshots on their way
+	// refusalLines were logged since refusalMinute, see isNews.
+	refusalLines  int
+	refusalMinute time.Time
+	sending       map[raft.ID]bool // snapshots on their way
 
 	receiving *receiving // the snapshot that is coming in, if any
 

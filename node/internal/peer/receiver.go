@@ -113,20 +113,41 @@ func (t *Transport) identify(r *http.Request, in *inbound) (status int, reason s
 // refuse answers with a reason, and logs it unless the same peer was refused for the same reason last.
 func (t *Transport) refuse(w http.ResponseWriter, r *http.Request, from raft.ID, status int, reason string) {
 	t.refusals.Add(1)
-	t.mu.Lock()
-	news := t.refused[from] != reason
-	if len(t.refused) >= 1024 {
-		clear(t.refused) // ids are the caller's claim: do not remember without bound
-	}
-	t.refused[from] = reason
-	t.mu.Unlock()
-	if news {
+	if t.isNews(from, reason, time.Now()) {
 		t.cfg.Logger.Warn("refused a stream", "peer", from.String(), "remote", r.RemoteAddr, "status", status, "reason", reason)
 	}
 	if status == http.StatusUpgradeRequired {
 		w.Header().Set("Upgrade", Protocol)
 	}
+	if own := t.cfg.Cluster(); own != 0 {
+		w.Header().Set(headerCluster, hexID(uint64(own))) // whoever says "removed" must be of the cluster
+	}
 	t.cfg.Refuse(w, r, status, reason)
+}
+
+// Whoever asks names an id and a reason of its choice, so neither is remembered without bound, nor logged: of more than
+// refusalLinesMax a minute the rest is only counted (Stats.Refused). A peer that goes on asking has its line later.
+const (
+	refusalsMax     = 1024
+	refusalLinesMax = 20
+)
+
+// isNews says whether a refusal is to be logged.
+func (t *Transport) isNews(from raft.ID, reason string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.Sub(t.refusalMinute) >= time.Minute {
+		t.refusalMinute, t.refusalLines = now, 0
+	}
+	if t.refused[from] == reason || t.refusalLines >= refusalLinesMax {
+		return false
+	}
+	t.refusalLines++
+	if len(t.refused) >= refusalsMax {
+		clear(t.refused)
+	}
+	t.refused[from] = reason
+	return true
 }
 
 // register makes the stream the one of its peer: a newer stream means that the peer has given up on

@@ -178,8 +178,9 @@ func (s *sender) lost(err error) {
 	case errors.Is(err, errNoCluster):
 		return
 	case errors.As(err, &refusal):
-		state, text = refusal.Error(), "peer refused the stream"
-		if refusal.status == http.StatusGone {
+		// Not by its text, in which a stranger may put the time of day.
+		state, text = fmt.Sprint(refusal.status, refusal.cluster), "peer refused the stream"
+		if refusal.status == http.StatusGone && refusal.cluster == hexID(uint64(s.t.cfg.Cluster())) {
 			s.t.cfg.OnRemoved(s.id)
 		}
 	case s.said == "connected":
