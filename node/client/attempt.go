@@ -67,12 +67,12 @@ func (c *Client) write(ctx context.Context, w call) (*answer, error) {
 func (c *Client) do(ctx context.Context, w call) (*answer, error) {
 	unknown, wait := false, waitMin
 	for {
-		member := c.choose()
-		a, sent, err := c.attempt(ctx, member, w)
+		at := c.next.Load()
+		a, sent, err := c.attempt(ctx, c.members[at], w)
 		if err == nil {
 			err = a.err()
 		}
-		c.follow(member, a)
+		c.follow(at, a)
 		if a != nil && a.final(err) {
 			return a, fated(err, unknown)
 		}
@@ -155,16 +155,25 @@ func (c *Client) see(index string) {
 	}
 }
 
+// ours reports that a member answered. Else it was something between or in its place, whose word is good for little: a
+// proxy says 503 of a request that it has sent on, and what has a member's address today may say 200 to everything.
+func (a *answer) ours() bool { return a.header.Get("Raft-Served-By") != "" }
+
 // err is what an answer says went wrong, or nil.
 func (a *answer) err() error {
+	e := &Error{Status: a.status, Code: "http_" + strconv.Itoa(a.status)}
+	if !a.ours() {
+		e.Message = fmt.Sprintf("what answered is no member, and said %d %s", a.status, http.StatusText(a.status))
+		return e
+	}
 	if a.status == http.StatusOK {
 		return nil
 	}
+	e.Message = http.StatusText(a.status)
 	var body struct{ Error, Message string }
-	if json.Unmarshal(a.body, &body) != nil || body.Error == "" {
-		body.Error, body.Message = "http_"+strconv.Itoa(a.status), http.StatusText(a.status) // not one of ours answered
+	if json.Unmarshal(a.body, &body) == nil && body.Error != "" {
+		e.Code, e.Message = body.Error, body.Message
 	}
-	e := &Error{Status: a.status, Code: body.Error, Message: body.Message}
 	switch {
 	case e.Code == "key_not_found":
 		e.cause = ErrNotFound
@@ -174,42 +183,46 @@ func (a *answer) err() error {
 	return e
 }
 
-// final reports that another attempt would be told the same: a mistake of the caller, or an answer of the state machine.
+// final reports that another attempt would be told the same: it was done, a mistake of the caller, or an answer of the
+// state machine.
 func (a *answer) final(err error) bool {
 	switch a.status {
+	case http.StatusOK:
+		return a.ours()
 	case http.StatusConflict:
 		var e *Error
 		return errors.As(err, &e) && e.Code == forgotten
-	case http.StatusTemporaryRedirect, http.StatusRequestTimeout, http.StatusTooManyRequests:
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return false
 	}
-	return a.status < 500
+	return a.refuses()
 }
+
+// refuses reports that the request was not taken, for what is wrong with it: that is so whoever says it.
+func (a *answer) refuses() bool { return a.status >= 400 && a.status < 500 }
 
 // maybe reports whether the write of an attempt with this answer may be done yet.
-func (a *answer) maybe() bool { return a.status >= 500 && a.status != http.StatusServiceUnavailable }
-
-// choose is the leader, as far as known, or one member after the other.
-func (c *Client) choose() string {
-	if leader := c.leader.Load(); leader != nil {
-		return *leader
+func (a *answer) maybe() bool {
+	switch a.status {
+	case http.StatusTemporaryRedirect, http.StatusServiceUnavailable:
+		return !a.ours()
 	}
-	return c.members[int(c.turn.Load())%len(c.members)]
+	return !a.refuses()
 }
 
-// follow remembers who leads, if the answer names one of the members, or else that this one was of no use: the next is
-// asked then. Another address than those that were given may be good only among the members themselves.
-func (c *Client) follow(member string, a *answer) {
-	if a != nil {
-		leader := a.header.Get("Raft-Leader")
-		if at := slices.Index(c.members, leader); at >= 0 && (leader != member || a.status == http.StatusOK) {
-			c.leader.Store(&c.members[at])
+// follow decides who is asked next: who leads, if the answer names one of the members, or the next after one that was of no
+// use. Another address than those that were given may be good only among the members themselves. Many calls may find
+// out at once that a member is of no use: they go on to the same next one, and none comes back.
+func (c *Client) follow(asked uint32, a *answer) {
+	if a != nil && a.ours() {
+		leader := slices.Index(c.members, a.header.Get("Raft-Leader"))
+		if leader >= 0 && (uint32(leader) != asked || a.status == http.StatusOK) {
+			c.next.Store(uint32(leader))
 			return
 		}
 		if a.status < 500 && a.status != http.StatusTemporaryRedirect {
 			return
 		}
 	}
-	c.leader.Store(nil)
-	c.turn.Add(1)
+	c.next.CompareAndSwap(asked, (asked+1)%uint32(len(c.members)))
 }

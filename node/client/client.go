@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -80,7 +81,7 @@ type Config struct {
 	Members []string      // host:port of some members, or all; the leader is found through any
 	Token   string        // of the cluster, if it has one
 	TLS     *tls.Config   // not nil: HTTPS
-	Attempt time.Duration // one attempt at one member; then another is asked [2 s]
+	Attempt time.Duration // one attempt at one member, up to a minute; then another is asked [2 s]
 	// Dial opens connections [net.Dialer].
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -91,10 +92,12 @@ type Client struct {
 	scheme  string
 	http    *http.Client
 	members []string
-	leader  atomic.Pointer[string] // the last that somebody named, of the members given; nil: none
-	turn    atomic.Uint32          // which member is asked next where no leader is known
-	seen    atomic.Uint64          // the highest Raft-Index of an answer; one before the first
+	next    atomic.Uint32 // the member that is asked next: the leader, as far as known
+	seen    atomic.Uint64 // the highest Raft-Index of an answer; one before the first
 }
+
+// attemptMax is how long a member waits at most.
+const attemptMax = time.Minute
 
 // New makes a Client. Nothing is dialled before the first call.
 func New(config Config) (*Client, error) {
@@ -109,10 +112,13 @@ func New(config Config) (*Client, error) {
 	if config.Attempt == 0 {
 		config.Attempt = 2 * time.Second
 	}
+	if config.Attempt < 0 || config.Attempt > attemptMax {
+		return nil, fmt.Errorf("client: Attempt %v must be above 0 and at most %v", config.Attempt, attemptMax)
+	}
 	if config.Dial == nil {
 		config.Dial = (&net.Dialer{Timeout: time.Second}).DialContext
 	}
-	c := &Client{config: config, scheme: "http", members: config.Members}
+	c := &Client{config: config, scheme: "http", members: slices.Clone(config.Members)}
 	c.seen.Store(1)
 	if config.TLS != nil {
 		c.scheme = "https"

@@ -5,14 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -251,141 +249,15 @@ func TestAnAnswerThatIsLostIsAskedForAgain(t *testing.T) {
 	}
 }
 
-// What may be concluded from what members answer, one attempt after the other; the last answer is given for ever.
-func TestNothingIsCalledAFailureThatMayHaveHappened(t *testing.T) {
-	for _, c := range []struct {
-		answers string // ok, lost, or a status
-		fate    client.Fate
-		says    string
-		asked   int // exactly, where that is known
-	}{
-		{"ok", client.OK, "", 1},
-		{"503 ok", client.OK, "", 2},
-		{"504 ok", client.OK, "", 2},
-		{"lost ok", client.OK, "", 2},
-		{"429 409 408 307 ok", client.OK, "", 5},
-		{"400", client.Failed, "said 400; nothing was done", 1},
-		{"503 401", client.Failed, "said 401; nothing was done", 2},
-		{"504 401", client.Unknown, "said 401; it may have been done", 2},
-		{"412", client.Failed, "said 412", 1},
-		{"504 412", client.Failed, "said 412", 2}, // the answer to the key of both attempts
-		{"503", client.Failed, "the last said: said 503; nothing was done", 0},
-		{"504", client.Unknown, "the last said: said 504; it may have been done", 0},
-		{"500 503", client.Unknown, "it may have been done", 0},
-		{"lost", client.Unknown, "no answer", 0},
-		{"503 lost", client.Unknown, "it may have been done", 0},
-		{"503 forgotten ok", client.OK, "", 3},
-		{"504 forgotten", client.Unknown, "said 409; it may have been done", 2},
-	} {
-		t.Run(c.answers, func(t *testing.T) {
-			answers := strings.Fields(c.answers)
-			var mu sync.Mutex
-			asked, keys := 0, map[string]bool{}
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				mu.Lock()
-				answer := answers[min(asked, len(answers)-1)]
-				asked++
-				keys[r.Header.Get("Idempotency-Key")+" "+r.Header.Get("Idempotency-Since")] = true
-				mu.Unlock()
-				_, _ = io.Copy(io.Discard, r.Body)
-				status, err := strconv.Atoi(answer)
-				switch {
-				case answer == "lost":
-					panic(http.ErrAbortHandler)
-				case answer == "forgotten":
-					w.Header().Set("Raft-Index", "70")
-					w.WriteHeader(http.StatusConflict)
-					_, _ = io.WriteString(w, `{"error":"idempotency_key_forgotten","message":"said 409"}`)
-				case err == nil:
-					w.WriteHeader(status)
-					_, _ = fmt.Fprintf(w, `{"error":"e%d","message":"said %d"}`, status, status)
-				}
-			}))
-			defer server.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			if c.asked == 0 { // it ends with the context only
-				cancel()
-				ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
-			}
-			defer cancel()
-			_, err := connect(t, strings.TrimPrefix(server.URL, "http://")).Put(ctx, "k", client.Value{})
-			if fate := client.Done(err); fate != c.fate || err != nil && !strings.Contains(err.Error(), c.says) || (err == nil) != (c.fate == client.OK) {
-				t.Errorf("%v: %v, want %v: %q", fate, err, c.fate, c.says)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if c.asked > 0 && asked != c.asked || asked == 0 {
-				t.Errorf("asked %d times, want %d", asked, c.asked)
-			}
-			anew := 1
-			if strings.Contains(c.answers, "forgotten ok") {
-				anew = 2
-			}
-			for key := range keys {
-				if k, since, _ := strings.Cut(key, " "); k == "" || since != "1" && since != "70" || len(keys) != anew {
-					t.Errorf("the attempts had keys and since %v, want %d", keys, anew)
-				}
-			}
-			if c.asked == 0 && !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%v does not say that the time was over", err)
-			}
-		})
-	}
-}
-
-func TestWhatNeverLeftIsAFailure(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := l.Addr().String()
-	_ = l.Close()
-	for _, patience := range []time.Duration{0, 100 * time.Millisecond} {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		_, err = connect(t, nobody).Put(ctx, "k", client.Value{})
-		if client.Done(err) != client.Failed || !strings.HasSuffix(err.Error(), "; nothing was done") {
-			t.Errorf("%v: %v", client.Done(err), err)
-		}
-	}
-}
-
-// The leader that a member names is asked next, if it is one of those that were given.
-func TestTheLeaderThatIsNamedIsAskedNext(t *testing.T) {
-	var mu sync.Mutex
-	var asked, members []string
-	for range 3 {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			mu.Lock()
-			defer mu.Unlock()
-			asked = append(asked, r.Host)
-			if r.Host != members[2] {
-				w.Header().Set("Raft-Leader", members[2])
-				w.WriteHeader(http.StatusServiceUnavailable)
-				return
-			}
-			w.Header().Set("Raft-Leader", "n7:8000") // an address of its own network
-		}))
-		defer server.Close()
-		members = append(members, strings.TrimPrefix(server.URL, "http://"))
-	}
-	c := connect(t, members...)
-	for range 2 {
-		if _, err := c.Get(within(t), "k"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if !slices.Equal(asked, []string{members[0], members[2], members[2]}) {
-		t.Errorf("asked %v of %v", asked, members)
-	}
-}
-
 func TestBadConfigIsNamed(t *testing.T) {
 	for says, members := range map[string][]string{"at least one": nil, "want host:port": {"http://n1:8000"}} {
 		if _, err := client.New(client.Config{Members: members}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v", members, err)
+		}
+	}
+	for _, attempt := range []time.Duration{-1, time.Hour} {
+		if _, err := client.New(client.Config{Members: []string{"n1:8000"}, Attempt: attempt}); err == nil || !strings.Contains(err.Error(), "Attempt") {
+			t.Errorf("%v: %v", attempt, err)
 		}
 	}
 }
