@@ -17,7 +17,7 @@ type bitFlip struct {
 
 func (b *bitFlip) Apply(ctx context.Context, i *Injected) (err error) {
 	disker := i.Cluster.(harness.Disker)
-	if b.before, err = readDisks(ctx, i); err != nil {
+	if b.before, err = reachDisks(ctx, i); err != nil {
 		return err
 	}
 	b.after, b.refused = disks{}, map[string]int{}

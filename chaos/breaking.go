@@ -1,27 +1,24 @@
 package chaos
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"raftlab/harness"
 )
 
 // breaking is what is broken now. Each fault has a goroutine of its own, from its trigger to its evidence, and shares
 // only this with the others.
 type breaking struct {
 	mu         sync.Mutex
-	inForce    []Window // from their resolution to the end of their undo, the latest last
-	begun      *Window  // the last one whose injection has begun, for the announcer; never written to
-	windows    []Window // that are over
-	unrecorded error    // of the journal
+	inForce    []Window      // from their resolution to the end of their undo, the latest last
+	begun      *Window       // the last one whose injection has begun, for the announcer; never written to
+	windows    []Window      // that are over
+	unrecorded error         // of the journal
+	ended      chan struct{} // closed when one that is in force ends; nil while nobody waits for that
 }
 
 // effect is what all that is in force takes away, but for one.
@@ -32,6 +29,13 @@ func (b *breaking) effect(but int) (e Effect) {
 		}
 	}
 	return e
+}
+
+// any says whether something is in force.
+func (b *breaking) any() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.inForce) > 0
 }
 
 // held are the members that faults in force, but for one, may keep from running.
@@ -67,6 +71,20 @@ func (b *breaking) forget(fault int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.inForce = slices.DeleteFunc(b.inForce, func(w Window) bool { return w.Fault == fault })
+	if b.ended != nil {
+		close(b.ended)
+		b.ended = nil
+	}
+}
+
+// nextEnd is closed when the next of those that are in force has ended.
+func (b *breaking) nextEnd() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended == nil {
+		b.ended = make(chan struct{})
+	}
+	return b.ended
 }
 
 func (b *breaking) over(w Window) {
@@ -103,19 +121,6 @@ func (b *breaking) phase(last int) string {
 	return "fault " + strings.Join(numbers, "+")
 }
 
-// turn is one event of the schedule that waits for its trigger.
-type turn struct {
-	Event
-	number int
-	choice *rand.Rand
-	begun  chan struct{} // closed when its injection begins, or it is certain that it never will
-	term   uint64        // the latest seen then
-	once   sync.Once
-	done   chan struct{} // closed when it is undone
-}
-
-func (t *turn) begin(term uint64) { t.once.Do(func() { t.term = term; close(t.begun) }) }
-
 // aim is whom the clients ask that ask the leader: the one that is hit while it is hit, for that is where stale reads
 // are, else the one that was seen elected last.
 func (p *progress) aim() string {
@@ -126,90 +131,6 @@ func (p *progress) aim() string {
 		return ""
 	}
 	return p.monitor.Led()
-}
-
-// faults runs the schedule, and returns when everything is undone.
-func (p *progress) faults(ctx context.Context) {
-	c := &clock{start: time.Now(), ended: p.ended, opsBefore: p.ended(), monitor: p.monitor}
-	began := p.recorder.Now()
-	ending, cancel := context.WithDeadline(ctx, c.start.Add(p.Schedule.End))
-	defer cancel()
-	var turns []*turn
-	random := Random(p.Schedule.Seed, targetStream)
-	for i, event := range p.Schedule.Events {
-		// One draw per event, used or not: what one fault hits must not depend on how the one before went.
-		choice := Random(random.Uint64(), targetStream)
-		turns = append(turns, &turn{Event: event, number: i + 1, choice: choice, begun: make(chan struct{}), done: make(chan struct{})})
-	}
-	var running sync.WaitGroup
-	for i, t := range turns {
-		running.Go(func() {
-			defer close(t.done)
-			defer func() { t.begin(c.term()) }()
-			until := ending
-			if t.When.On == AtTime {
-				until = ctx // on a slow machine it may come after the end: late, but not never
-			}
-			if p.await(until, c, turns[:i], t) {
-				p.event(ctx, c, t)
-			}
-		})
-	}
-	running.Wait()
-	p.wait(ctx, time.Until(c.start.Add(p.Schedule.End)))
-	slices.SortFunc(p.breaking.windows, func(a, b Window) int { return cmp.Compare(a.Fault, b.Fault) })
-	p.result.Windows = p.breaking.windows
-	p.keepExecuted(began, p.recorder.Now())
-}
-
-// ended counts the operations of the load that have come to an end.
-func (p *progress) ended() uint64 { return uint64(p.load.Counts().Total.Total()) }
-
-// await waits for the trigger, and for what was to be over by then: what was not planned to overlap does not, however
-// slow the machine is.
-func (p *progress) await(ctx context.Context, c *clock, before []*turn, t *turn) bool {
-	var term uint64
-	if n := len(before); t.When.On == WhenLeader && n > 0 {
-		select {
-		case <-before[n-1].begun:
-			term = before[n-1].term
-		case <-ctx.Done():
-			return false
-		}
-	} else {
-		term = c.term()
-	}
-	if err := c.await(ctx, t.When, term); err != nil {
-		if ctx.Err() == nil {
-			p.skip(Window{Fault: t.number, What: t.Fault}, err)
-		}
-		return false
-	}
-	for _, other := range before {
-		planned := t.When.On == AtTime && other.When.On == AtTime && other.When.Time+other.For <= t.When.Time
-		if !planned {
-			continue
-		}
-		select {
-		case <-other.done:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return ctx.Err() == nil
-}
-
-// event resolves whom the fault means and runs it.
-func (p *progress) event(ctx context.Context, c *clock, t *turn) {
-	w := Window{Fault: t.number, What: t.Fault}
-	if err := p.resolve(ctx, t, &w); err != nil {
-		p.skip(w, err)
-	} else {
-		p.breakIt(ctx, c, t, &w)
-		p.breaking.forget(w.Fault)
-		p.breaking.over(w)
-	}
-	p.load.Phase(p.breaking.phase(w.Fault))
 }
 
 func (p *progress) skip(w Window, why error) {
@@ -224,7 +145,7 @@ func (p *progress) skip(w Window, why error) {
 // breakIt runs one fault from its intent to its evidence. Nothing but the wait in the middle ends with ctx.
 func (p *progress) breakIt(ctx context.Context, c *clock, t *turn, w *Window) {
 	lasting := context.WithoutCancel(ctx)
-	fault := &Injected{Fault: w.What, Nodes: w.Nodes, Members: members(p.Cluster), Cluster: p.Cluster, System: p.System, Front: p.front, Random: t.choice}
+	fault := &Injected{Fault: w.What, Nodes: w.Nodes, Members: w.Members, Cluster: p.Cluster, System: p.System, Front: p.front, Random: t.choice}
 	fault.Seen.HeldBefore = p.breaking.held(w.Fault)
 	prepared := bounded(lasting, fault.Prepare)
 	if err := p.note(w, Intent, fault, prepared); err != nil {
@@ -244,6 +165,7 @@ func (p *progress) breakIt(ctx context.Context, c *clock, t *turn, w *Window) {
 		if err := fault.Last(ctx, t.For); err != nil {
 			p.note(w, Applied, nil, err)
 		}
+		p.awaitElection(ctx, w)
 	}
 	observed := bounded(lasting, fault.Observe)
 	w.To = p.recorder.Now()
@@ -253,6 +175,27 @@ func (p *progress) breakIt(ctx context.Context, c *clock, t *turn, w *Window) {
 	w.Evidence = fault.Evidence()
 	p.note(w, Observed, nil, observed)
 	p.say("heal  #%d %s: %s", w.Fault, w.Evidence.Outcome, w.Evidence.Says)
+}
+
+// awaitElection keeps a fault that took the leader in force until others have elected another, for as long as a store may
+// take for it. Beside another fault, such as links that lose much, it can take longer than the fault was to last.
+func (p *progress) awaitElection(ctx context.Context, w *Window) {
+	ctx, cancel := context.WithTimeout(ctx, p.Bounds.of(len(w.Members)).Leader)
+	defer cancel()
+	for p.monitor != nil && ctx.Err() == nil && p.breaking.leaderless(*w) {
+		if electionsIn(Window{Term: w.Term, To: p.recorder.Now()}, p.monitor.Observed().Elections) > 0 {
+			return
+		}
+		p.wait(ctx, triggerEvery)
+	}
+}
+
+// leaderless says whether the leader that w took is lost still, and a majority is left that could elect another.
+func (b *breaking) leaderless(w Window) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.effect(0) // of all
+	return w.HitLeader() && now.Loses(w.Leader, w.Members) && now.Quorum(w.Members)
 }
 
 // enter marks the beginning of the injection, for the clients, the announcer, and other faults.
@@ -286,48 +229,6 @@ func (p *progress) note(w *Window, step Step, fault *Injected, failed error) err
 	return err
 }
 
-// besideTimeout is how long a fault that does not aim at the leader waits to learn who leads while others are in force:
-// they may have left nobody to elect one.
-const besideTimeout = time.Second
-
-// resolve finds whom the fault means now, and who leads, and takes its place among those in force: the next one that is
-// resolved knows of it.
-func (p *progress) resolve(ctx context.Context, t *turn, w *Window) error {
-	b := &p.breaking
-	v := View{Members: members(p.Cluster), Untold: text(p.untold)}
-	if p.monitor != nil {
-		b.mu.Lock()
-		patience := leaderTimeout
-		if len(b.inForce) > 0 && !t.Fault.Target.needsLeader() {
-			patience = besideTimeout
-		}
-		b.mu.Unlock()
-		found, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
-		node, status, err := harness.AwaitLeader(found, p.Cluster, p.System)
-		if err != nil && patience == leaderTimeout {
-			return err
-		}
-		v.Leader, w.Leader, w.Term = node, node, status.Term
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	others := b.effect(w.Fault)
-	for _, m := range v.Members {
-		if others.Loses(m, len(v.Members)) {
-			v.Lost = append(v.Lost, m)
-		}
-	}
-	v.Barred = b.barred(t.Fault)
-	var err error
-	if w.Nodes, err = t.Fault.Target.Resolve(v, t.choice); err != nil {
-		return err
-	}
-	w.effects(v.Members, others)
-	b.inForce = append(b.inForce, *w)
-	return nil
-}
-
 // barred says at which members f would mean nothing now.
 func (b *breaking) barred(f Fault) map[string]string {
 	at := make(map[string]string)
@@ -340,4 +241,19 @@ func (b *breaking) barred(f Fault) map[string]string {
 		}
 	}
 	return at
+}
+
+// guests are the members that have come with a fault in force, and leave with it. Whoever has come since it began may be one.
+func (b *breaking) guests(members []string) (nodes []string) {
+	for _, w := range b.inForce {
+		if !w.What.Kind.family().Guests {
+			continue
+		}
+		for _, node := range members {
+			if !slices.Contains(w.Members, node) {
+				nodes = union(nodes, []string{node})
+			}
+		}
+	}
+	return nodes
 }

@@ -30,6 +30,7 @@ func init() {
 		Able: breaksDisks, Excludes: kinds, Takes: 30 * time.Second}
 	cut := family
 	cut.Kind, cut.Does = PowerCut, "fsyncs are held for 0.4 s, then the power goes: SIGKILL, and the disk forgets what was not synced"
+	cut.Excludes = append(slices.Clone(kinds), Loss) // what is lost comes late, and each is to be written to within 0.4 s
 	cut.Params = powerCutParams
 	cut.Draws = []string{"power-cut follower", "power-cut leader", "power-cut all older=kept", "power-cut all keep=some older=kept"}
 	cut.Effect, cut.Stops, cut.New = killing, true, func() Action { return &powerCut{} }
@@ -65,7 +66,7 @@ func init() {
 	flip := family
 	flip.Kind, flip.Does, flip.Target = BitFlip, "the process ends by SIGKILL, a bit of its log flips, and it is started again; one that refuses comes back as a new member", Follower
 	flip.Draws = []string{"bit-flip follower"}
-	flip.Effect, flip.Stops, flip.New = killing, true, func() Action { return &bitFlip{} }
+	flip.Effect, flip.Stops, flip.Agreed, flip.New = killing, true, true, func() Action { return &bitFlip{} }
 	flip.Fits = families[Wipe].Fits
 	if flip.Fits == nil {
 		flip.Fits = leavesMajority
@@ -174,6 +175,17 @@ func readDisks(ctx context.Context, i *Injected) (disks, error) {
 	return read, err
 }
 
+// reachDisks reads the counters as soon as every disk answers: that of a member which was just started comes up with it.
+func reachDisks(ctx context.Context, i *Injected) (disks, error) {
+	for {
+		read, err := readDisks(ctx, i)
+		if err == nil || ctx.Err() != nil {
+			return read, err
+		}
+		pass(ctx, 20*time.Millisecond)
+	}
+}
+
 // atOnce does something to every node at the same time.
 func atOnce(nodes []string, what string, do func(node string) error) error {
 	errs := make([]error, len(nodes))
@@ -223,7 +235,7 @@ type brokenDisk struct {
 }
 
 func (b *brokenDisk) Apply(ctx context.Context, i *Injected) (err error) {
-	if b.before, err = readDisks(ctx, i); err != nil {
+	if b.before, err = reachDisks(ctx, i); err != nil {
 		return err
 	}
 	if err = set(ctx, i, b.disk(i.Fault)); err == nil && i.Fault.Kind == DiskFilled {

@@ -27,9 +27,25 @@ func union[T comparable](a, b []T) []T {
 	return all
 }
 
-// reach counts, of n members, those that member can ask and that can answer it, with itself: a leader needs a majority
-// of them. It is zero for one that is down.
-func (e Effect) reach(member string, n int) int {
+// among is what of it concerns these members: one that was dropped meanwhile is missed by nobody.
+func (e Effect) among(members []string) (rest Effect) {
+	for _, node := range e.Down {
+		if slices.Contains(members, node) {
+			rest.Down = append(rest.Down, node)
+		}
+	}
+	for _, link := range e.Cut {
+		if slices.Contains(members, link.From) && slices.Contains(members, link.To) {
+			rest.Cut = append(rest.Cut, link)
+		}
+	}
+	return rest
+}
+
+// reach counts the members that one of them can ask and that can answer it, with itself: a leader needs a majority of
+// them. It is zero for one that is down.
+func (e Effect) reach(member string, members []string) int {
+	e = e.among(members)
 	if slices.Contains(e.Down, member) {
 		return 0
 	}
@@ -45,29 +61,15 @@ func (e Effect) reach(member string, n int) int {
 			lost[link.From] = true
 		}
 	}
-	return n - len(lost)
+	return len(members) - len(lost)
 }
 
-// Loses says whether member cannot be, or stay, leader of n members.
-func (e Effect) Loses(member string, n int) bool { return 2*e.reach(member, n) <= n }
+// Loses says whether somebody cannot be, or stay, leader of these members; who is none of them cannot.
+func (e Effect) Loses(member string, members []string) bool {
+	return !slices.Contains(members, member) || 2*e.reach(member, members) <= len(members)
+}
 
-// Quorum says whether some member of n can lead. They are counted and not named, for one that no fault names is like any
-// other.
-func (e Effect) Quorum(n int) bool {
-	named := map[string]bool{}
-	for _, m := range e.Down {
-		named[m] = true
-	}
-	for _, link := range e.Cut {
-		named[link.From], named[link.To] = true, true
-	}
-	if len(named) < n {
-		named[""] = true
-	}
-	for m := range named {
-		if !e.Loses(m, n) {
-			return true
-		}
-	}
-	return false
+// Quorum says whether some member can lead.
+func (e Effect) Quorum(members []string) bool {
+	return slices.ContainsFunc(members, func(m string) bool { return !e.Loses(m, members) })
 }

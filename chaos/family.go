@@ -37,6 +37,12 @@ type Family struct {
 	// Excludes are the families that mean nothing at a member that this one hits, and the other way round: a pause
 	// aimed at a dead process pauses nothing.
 	Excludes []Kind
+	// Silences says that it keeps clients from the members that it hits: nobody can ask those that Suffer there.
+	Silences bool
+	// Agreed says that a majority of the members must agree to it: while others in force would leave none, it waits.
+	Agreed bool
+	// Guests says that the members that come with it leave with it: no other fault is aimed at them.
+	Guests bool
 	// Takes is how long the injection may take, and the undo. Zero: probeTimeout, as any probe.
 	Takes time.Duration
 	// Front asks for clients that go through a relay of the lab, see harness.Front.
@@ -138,7 +144,9 @@ func (f Family) bounded(ctx context.Context, do func(context.Context) error) err
 
 // excludes says whether one of two kinds means nothing where the other is in force.
 func (k Kind) excludes(other Kind) bool {
-	return slices.Contains(k.family().Excludes, other) || slices.Contains(other.family().Excludes, k)
+	a, b := k.family(), other.family()
+	return slices.Contains(a.Excludes, other) || slices.Contains(b.Excludes, k) ||
+		a.Silences && b.Suffers != "" || b.Silences && a.Suffers != ""
 }
 
 // effect is what f takes away at these members.

@@ -39,7 +39,7 @@ func notVacuous(kinds []linearizability.Kind, planned int, windows []Window, ops
 		if len(absent) > 0 {
 			missing = append(missing, fmt.Sprintf("no ok of %s %s", words(absent), where))
 		}
-		if w.HitLeader() {
+		if w.owesElection(windows) {
 			n := electionsIn(w, elections)
 			elected += n
 			if n == 0 {

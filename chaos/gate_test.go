@@ -184,6 +184,43 @@ func TestAFaultThatTakesTheMajorityFromTheLeaderWithAnotherHitsTheLeader(t *test
 	}
 }
 
+// Who was replaced is missed by nobody, though a fault that began before goes on counting it as down.
+func TestWhatAFaultTookFromAMemberThatHasLeftCountsForNothing(t *testing.T) {
+	members := []string{"n2", "n3", "n4", "n5", "n6"} // n6 came for n1
+	both := Effect{Down: []string{"n1", "n7", "n8"}}.And(Effect{Cut: bridge(members, []string{"n4"})})
+	if !both.Quorum(members) || both.Loses("n4", members) {
+		t.Errorf("n4 reaches all: %+v", both)
+	}
+	if !both.Loses("n1", members) {
+		t.Error("n1 is no member, and leads nobody")
+	}
+}
+
+// A leader that two faults take together may have its majority back before anybody else can be elected.
+func TestAnElectionIsOwedOnlyWhereTheLeaderWasLostForLongEnough(t *testing.T) {
+	sec := time.Second
+	for name, c := range map[string]struct {
+		nodes                  string // of the second, which is in force from 12 s to 16 s; n1 leads
+		from, inForce, to, end time.Duration
+		owed                   bool
+	}{
+		"the other goes on":                  {"n2", 9 * sec, 10 * sec, 20 * sec, 16 * sec, true},
+		"the other ends a second later":      {"n2", 9 * sec, 10 * sec, 13 * sec, 16 * sec, false},
+		"the other is not in force for long": {"n2", 9 * sec, 15 * sec, 20 * sec, 16 * sec, false},
+		"the leader itself":                  {"n1", 9 * sec, 10 * sec, 13 * sec, 16 * sec, true},
+		"the leader, not for long":           {"n1", 9 * sec, 10 * sec, 11 * sec, 13 * sec, true},
+	} {
+		installed := Evidence{Outcome: Installed}
+		first := Window{Fault: 1, What: Fault{Kind: Crash}, Nodes: []string{"n3", "n4"}, From: c.from, InForce: c.inForce, To: c.to, Evidence: installed}
+		first.effects(five, Effect{})
+		second := Window{Fault: 2, What: Fault{Kind: Partition}, Nodes: []string{c.nodes}, Leader: "n1", Term: 3, From: 12 * sec, InForce: 12 * sec, To: c.end, Evidence: installed}
+		second.effects(five, first.Effect)
+		if got := second.owesElection([]Window{first, second}); got != c.owed {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestASkippedFaultIsNoWindow(t *testing.T) {
 	windows, ops, elections := honest()
 	windows[1].Evidence = Evidence{Outcome: Skipped, Says: "no member leads"}

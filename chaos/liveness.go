@@ -82,14 +82,8 @@ func majorityless(windows []Window) []harness.Interval {
 	var without []harness.Interval
 	for i := 1; i < len(edges); i++ {
 		from, to := edges[i-1], edges[i]
-		var effect Effect
-		members := 0
-		for _, w := range windows {
-			if w.Evidence.Outcome != Skipped && w.From < to && w.To > from {
-				effect, members = effect.And(w.Effect), w.Members
-			}
-		}
-		if from == to || members == 0 || effect.Quorum(members) {
+		effect, members := together(windows, from, to)
+		if from == to || len(members) == 0 || effect.Quorum(members) {
 			continue
 		}
 		if last := len(without) - 1; last >= 0 && without[last].To == from {

@@ -13,7 +13,7 @@ import (
 func lively() (Result, []linearizability.Operation) {
 	sec := time.Second
 	r := Result{
-		Windows: []Window{{Fault: 1, Members: 3, From: 10 * sec, To: 30 * sec, Evidence: Evidence{Outcome: Installed}, Effect: Effect{Down: []string{"n1"}}}},
+		Windows: []Window{{Fault: 1, Members: five[:3], From: 10 * sec, To: 30 * sec, Evidence: Evidence{Outcome: Installed}, Effect: Effect{Down: []string{"n1"}}}},
 		Gaps:    []harness.Interval{{From: 10 * sec, To: 11 * sec}},
 	}
 	var ops []linearizability.Operation

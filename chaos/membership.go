@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,7 +25,7 @@ const changeTakes = 30 * time.Second
 
 func init() {
 	family := Family{
-		Needs: "a world and a system that can change members", Able: needs[harness.Member]("change members"), Takes: changeTakes,
+		Needs: "a world and a system that can change members", Able: needs[harness.Member]("change members"), Takes: changeTakes, Agreed: true,
 		Excludes: []Kind{Crash, Rolling, Pause, Remove, Replace, Wipe},
 		Effect:   killing, Stops: true,
 		Fits: func(f Fault, nodes, members []string) error {
@@ -38,7 +37,7 @@ func init() {
 	}
 	add := family
 	add.Kind, add.Does, add.Target = Add, "newcomers join the members, and are removed again", All
-	add.Excludes, add.Effect, add.Fits, add.Stops = nil, nil, nil, false
+	add.Excludes, add.Effect, add.Fits, add.Stops, add.Guests = nil, nil, nil, false, true
 	add.Draws = []string{"add all"}
 	add.Params = []Param{{Name: "count", Unit: Number, Default: "1", Means: "how many join, one after the other"}}
 	add.Check = func(f Fault) error {
@@ -99,12 +98,17 @@ func (a *adding) Apply(ctx context.Context, i *Injected) error {
 			return err
 		}
 	}
-	_, err := agreed(ctx, i, func(c harness.Configuration) bool { return c.Voters() == a.before.Voters()+len(a.joined) })
+	var err error
+	a.during, err = changed{came: a.joined}.await(ctx, i)
 	return err
 }
 
-func (a *adding) Undo(ctx context.Context, i *Injected) error {
-	return errors.Join(a.withdraw(ctx, i), a.look(ctx, i))
+func (a *adding) Undo(ctx context.Context, i *Injected) (err error) {
+	if err = a.withdraw(ctx, i, 0); err != nil {
+		return err
+	}
+	a.after, err = changed{left: a.joined}.await(ctx, i)
+	return err
 }
 
 func (a *adding) Judge(i *Injected, f *Findings) {
@@ -117,8 +121,7 @@ func (a *adding) Judge(i *Injected, f *Findings) {
 		_, found := a.after.At(place.Address)
 		f.Require(!found, "%s is a member still", place.Name)
 	}
-	f.Require(a.during.Voters() == a.before.Voters()+len(a.joined), "there were %s during the change, and %d before", Counted(a.during.Voters(), "voter"), a.before.Voters())
-	a.changed(f)
+	a.moved(f)
 }
 
 type removing struct{ roster }
@@ -129,7 +132,8 @@ func (r *removing) Apply(ctx context.Context, i *Injected) error {
 	if err := each(i.Nodes, "remove", func(node string) error { return harness.Expel(ctx, i.Cluster, i.System, node) }); err != nil {
 		return err
 	}
-	_, err := agreed(ctx, i, func(c harness.Configuration) bool { return c.Voters() == r.before.Voters()-len(i.Nodes) })
+	var err error
+	r.during, err = changed{stale: r.ids(i.Nodes)}.await(ctx, i)
 	return err
 }
 
@@ -142,7 +146,9 @@ func (r *removing) Undo(ctx context.Context, i *Injected) error {
 			return err
 		}
 	}
-	return r.look(ctx, i, r.ids(i.Nodes)...)
+	var err error
+	r.after, err = changed{came: r.newcomers, stale: r.ids(i.Nodes)}.await(ctx, i)
+	return err
 }
 
 func (r *removing) Judge(i *Injected, f *Findings) {
@@ -153,8 +159,9 @@ func (r *removing) Judge(i *Injected, f *Findings) {
 	for _, node := range i.Nodes {
 		f.Require(i.Seen.During[node].State == harness.Running, "%s did not run on after it was removed", node)
 	}
+	f.Require(len(r.newcomers) == len(i.Nodes), "%d came for %d", len(r.newcomers), len(i.Nodes))
 	r.came(f, "after", r.after, r.newcomers...)
-	r.changed(f)
+	r.moved(f)
 }
 
 type replacing struct{ roster }
@@ -168,25 +175,24 @@ func (r *replacing) Apply(ctx context.Context, i *Injected) error {
 			return err
 		}
 	}
-	return r.look(ctx, i, r.ids(i.Nodes)...)
+	var err error
+	r.during, err = changed{came: r.newcomers, stale: r.ids(i.Nodes)}.await(ctx, i)
+	return err
 }
 
 // Undo has nothing to do but where the change stopped half-way: then who was not removed stays, and the newcomer goes.
 func (r *replacing) Undo(ctx context.Context, i *Injected) error {
-	gone := 0
+	var gone []string
 	for _, node := range i.Nodes {
 		if !slices.Contains(members(i.Cluster), node) {
-			gone++
+			gone = append(gone, node)
 		}
 	}
-	for len(r.newcomers) > gone {
-		last := len(r.newcomers) - 1
-		if err := shrink(ctx, i, r.newcomers[last].Name); err != nil {
-			return err
-		}
-		r.newcomers = r.newcomers[:last]
+	err := r.withdraw(ctx, i, len(gone))
+	if err == nil {
+		r.after, err = changed{came: r.newcomers, stale: r.ids(gone)}.await(ctx, i)
 	}
-	return r.look(ctx, i)
+	return err
 }
 
 func (r *replacing) Judge(i *Injected, f *Findings) {
@@ -197,7 +203,7 @@ func (r *replacing) Judge(i *Injected, f *Findings) {
 	r.left(f, "after", r.after, i.Nodes...)
 	f.Require(len(r.newcomers) == len(i.Nodes), "%d came for %d", len(r.newcomers), len(i.Nodes))
 	r.came(f, "during", r.during, r.newcomers...)
-	r.changed(f)
+	r.moved(f)
 }
 
 type wiping struct {
@@ -248,7 +254,15 @@ func (w *wiping) Undo(ctx context.Context, i *Injected) error {
 		}
 		return harness.Admit(ctx, i.Cluster, i.System, node)
 	})
-	return errors.Join(err, w.look(ctx, i, w.ids(i.Nodes)...))
+	if err != nil {
+		return err
+	}
+	var back []harness.Place
+	for _, node := range i.Nodes {
+		back = append(back, w.places[node])
+	}
+	w.after, err = changed{came: back, stale: w.ids(i.Nodes)}.await(ctx, i)
+	return err
 }
 
 func (w *wiping) Judge(i *Injected, f *Findings) {
@@ -263,5 +277,5 @@ func (w *wiping) Judge(i *Injected, f *Findings) {
 		w.came(f, "after", w.after, w.places[node])
 	}
 	w.left(f, "after", w.after, i.Nodes...)
-	w.changed(f)
+	w.moved(f)
 }

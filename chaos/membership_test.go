@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,6 +34,10 @@ func TestAChangeOfMembersIsJudgedByWhatMostOfThemTold(t *testing.T) {
 	replaced := configuration(9, "b@n2", "c@n3", "d@n4")
 	rejoined := configuration(9, "b@n2", "c@n3", "d@n1")
 	blank := harness.Configuration{}
+	others := func(c harness.Configuration) harness.Configuration { // another fault has let somebody in meanwhile
+		c.Members = append(slices.Clone(c.Members), configuration(0, "x@n9").Members...)
+		return c
+	}
 	learner := configuration(9, "b@n2", "c@n3", "d@n4")
 	learner.Members[2].Voter = false
 	n4 := place("n4")
@@ -50,10 +55,14 @@ func TestAChangeOfMembersIsJudgedByWhatMostOfThemTold(t *testing.T) {
 		{"add with an old id", &adding{roster: change(configuration(8, "a@n1", "b@n2", "c@n3", "a@n4"), configuration(10, "a@n1", "b@n2", "c@n3")), joined: []harness.Place{n4}}, alive, Indeterminate, "which was a member's before"},
 		{"add that nobody told of", &adding{roster: change(blank, three), joined: []harness.Place{n4}}, alive, Indeterminate, "no majority told its configuration during"},
 
+		{"add beside a change that ends first", &adding{roster: change(others(grown), configuration(10, "a@n1", "b@n2", "c@n3")), joined: []harness.Place{n4}}, alive, Installed, "n4 came with id d"},
+		{"add beside a change that ends later", &adding{roster: change(grown, others(configuration(10, "a@n1", "b@n2", "c@n3"))), joined: []harness.Place{n4}}, alive, Installed, "n4 came with id d"},
+		{"add of nobody beside a change", &adding{roster: change(others(three), three)}, alive, Indeterminate, "0 joined, not 1"},
+
 		{"remove", &removing{change(shrunk, replaced, n4)}, gone, Installed, "n1 with id a left"},
 		{"remove that did not", &removing{change(three, replaced, n4)}, gone, Indeterminate, "n1, id a, is a member still in the configuration during"},
 		{"remove that took the process too", &removing{change(shrunk, replaced, n4)}, Observations{Before: probes(running), During: probes(killed), After: probes(killed), Gone: []string{"n1"}}, Indeterminate, "did not run on"},
-		{"remove without a successor", &removing{change(shrunk, shrunk)}, gone, Indeterminate, "3 voters before and are 2 after"},
+		{"remove without a successor", &removing{change(shrunk, shrunk)}, gone, Indeterminate, "0 came for 1"},
 
 		{"replace", &replacing{change(replaced, replaced, n4)}, gone, Installed, "n1 with id a left, n4 came with id d, configuration 5 → 9 of 3 voters"},
 		{"replace that kept the old", &replacing{change(grown, grown, n4)}, alive, Indeterminate, "is a member still"},
@@ -75,6 +84,29 @@ func TestAChangeOfMembersIsJudgedByWhatMostOfThemTold(t *testing.T) {
 				t.Errorf("got %s %q (missing %q); want %s with %q", e.Outcome, e.Says, e.Missing, c.want, c.says)
 			}
 		})
+	}
+}
+
+// What a change waits for is who came and who left, whatever others do to the members at the same time.
+func TestAChangeHasComeWhenItsOwnMembersAreInAndOut(t *testing.T) {
+	now := configuration(9, "b@n2", "c@n3", "d@n4", "x@n9")
+	now.Members[3].Voter = false
+	for name, c := range map[string]struct {
+		changed
+		fits bool
+	}{
+		"nothing":               {changed{}, true},
+		"came":                  {changed{came: []harness.Place{place("n4")}}, true},
+		"not come":              {changed{came: []harness.Place{place("n4"), place("n5")}}, false},
+		"came without a vote":   {changed{came: []harness.Place{place("n9")}}, false},
+		"left":                  {changed{left: []harness.Place{place("n1")}}, true},
+		"not left":              {changed{left: []harness.Place{place("n1"), place("n2")}}, false},
+		"stale":                 {changed{stale: []string{"a"}}, true},
+		"an old id still there": {changed{stale: []string{"a", "b"}}, false},
+	} {
+		if c.changed.fits(now) != c.fits {
+			t.Errorf("%s: want %v", name, c.fits)
+		}
 	}
 }
 

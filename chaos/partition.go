@@ -30,22 +30,24 @@ func init() {
 				}
 				return nil
 			},
-			Suffers: "isolated",
-			New:     func() Action { return &partition{apart: k == Partition || k == OneWay} },
+			New: func() Action { return &partition{apart: k == Partition || k == OneWay} },
 		}
 	}
 	whole := func(cut func(nodes, members []string) []harness.Link) func(Fault, []string, []string) []harness.Link {
 		return func(_ Fault, nodes, members []string) []harness.Link { return cut(nodes, members) }
 	}
-	Register(cutting(Partition, "", "members are cut off from all others, both ways; those cut off together still hear each other",
+	apart := cutting(Partition, "", "members are cut off from all others, both ways; those cut off together still hear each other",
 		whole(func(nodes, members []string) []harness.Link { return isolate(members, nodes) }),
-		"partition leader", "partition leader-minority", "partition half", "partition follower"))
+		"partition leader", "partition leader-minority", "partition half", "partition follower")
+	apart.Suffers = "isolated" // a ring or a bridge leaves every leader its majority
+	Register(apart)
 	Register(cutting(Bridge, One, "the others fall into two halves that hear each other only through the target",
 		whole(func(nodes, members []string) []harness.Link { return bridge(members, nodes) }), "bridge follower"))
 	Register(cutting(Ring, All, "every member hears a majority, and no two the same one; of four members or more",
 		whole(func(_, members []string) []harness.Link { return ring(members) }), "ring all"))
 	oneWay := cutting(OneWay, "", "only one direction between members and all others is cut", oneWay,
 		"one-way leader", "one-way leader direction=in", "one-way follower direction=in")
+	oneWay.Suffers = "isolated"
 	oneWay.Params = []Param{{Name: "direction", Unit: Word, Default: "out", Words: []string{"out", "in"},
 		Means: "out: nobody hears the members; in: the members hear nobody"}}
 	Register(oneWay)

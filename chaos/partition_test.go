@@ -75,13 +75,13 @@ func TestARingLeavesEachMemberAMajority(t *testing.T) {
 		all := view(n, 0).Members
 		e := Effect{Cut: ring(all)}
 		for _, m := range all {
-			if reach := e.reach(m, n); 2*reach <= n || reach == n {
+			if reach := e.reach(m, all); 2*reach <= n || reach == n {
 				t.Errorf("of %d, %s reaches %d", n, m, reach)
 			}
 		}
 		e = Effect{Cut: bridge(all, []string{"n2"})}
 		for _, m := range all {
-			if reach := e.reach(m, n); (reach == n) != (m == "n2") {
+			if reach := e.reach(m, all); (reach == n) != (m == "n2") {
 				t.Errorf("over the bridge, of %d, %s reaches %d", n, m, reach)
 			}
 		}

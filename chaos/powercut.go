@@ -21,11 +21,18 @@ type powerCut struct{ before, after disks }
 // themselves, so that it is the same time in every world.
 const heldFor = 400 * time.Millisecond
 
+// gatherFor is how long fsyncs are slow before that where writes are to be torn: a store that syncs each small write has
+// one sector on its way at most, of which nothing can be torn.
+const gatherFor = 300 * time.Millisecond
+
 func (p *powerCut) Apply(ctx context.Context, i *Injected) (err error) {
-	if p.before, err = readDisks(ctx, i); err != nil {
+	if p.before, err = reachDisks(ctx, i); err != nil {
 		return err
 	}
 	cut := harness.PowerCut{Keep: i.Fault.Word("keep"), WriteBack: i.Fault.Word("older") == "kept", Hold: heldFor, Seed: i.Random.Uint64()}
+	if cut.Keep == "some" {
+		cut.Gather = gatherFor
+	}
 	return i.Cluster.(harness.Disker).CutPower(ctx, i.Nodes, cut)
 }
 

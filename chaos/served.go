@@ -53,7 +53,7 @@ func served(ops []linearizability.Operation) Served {
 func leaderless(windows []Window, seen harness.Observed) []harness.Interval {
 	gaps := slices.Clone(seen.Leaderless)
 	for _, w := range windows {
-		if !w.HitLeader() || w.Evidence.Outcome != Installed {
+		if !w.owesElection(windows) || w.Evidence.Outcome != Installed {
 			continue
 		}
 		gap := harness.Interval{From: w.From, To: w.To}

@@ -10,7 +10,7 @@ import (
 // they were in force: a leader that answers for a majority that it has lost is found only by those who ask it.
 func unasked(windows []Window, ops []linearizability.Operation) (asked int, missing []string) {
 	for _, w := range windows {
-		if w.Evidence.Outcome != Installed || !w.couldServe(windows) || !w.LeftThere() {
+		if w.Evidence.Outcome != Installed || !w.couldServe(windows) || w.What.Kind.family().Suffers == "" || !w.owesElection(windows) {
 			continue
 		}
 		reads := 0

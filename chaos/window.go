@@ -10,7 +10,7 @@ type Window struct {
 	Fault   int      `json:"fault"` // number in the schedule, from 1
 	What    Fault    `json:"what"`
 	Nodes   []string `json:"nodes"`
-	Members int      `json:"members"`          // of the cluster
+	Members []string `json:"members"`          // of the cluster, then
 	Leader  string   `json:"leader,omitempty"` // who led before
 	Term    uint64   `json:"term,omitempty"`
 	// From is when the injection began, with its intent on disk: it may take long, and what it causes comes while it
@@ -28,15 +28,12 @@ type Window struct {
 // HitLeader says whether the fault, with those that were in force already, took the leader from the majority, so that
 // there must be an election.
 func (w Window) HitLeader() bool {
-	return w.Leader != "" && w.Members > 0 && w.With.Loses(w.Leader, w.Members)
+	return w.Leader != "" && len(w.Members) > 0 && w.With.Loses(w.Leader, w.Members)
 }
-
-// LeftThere says whether a leader was hit and is still there to be asked.
-func (w Window) LeftThere() bool { return w.HitLeader() && w.What.Kind.family().Suffers != "" }
 
 // effects fills in what the fault takes away, alone and with those that are in force.
 func (w *Window) effects(members []string, others Effect) {
-	w.Members = len(members)
+	w.Members = members
 	w.Effect = w.What.effect(w.Nodes, members)
 	w.With = others.And(w.Effect)
 	w.Quorum = w.With.Quorum(w.Members)
@@ -49,6 +46,29 @@ const serviceMin = 3 * time.Second
 // couldServe says whether a majority was left in w for long enough, whatever else was in force meanwhile. A window that
 // no other one overlaps is never too short.
 func (w Window) couldServe(all []Window) bool {
+	return w.lasted(all, serviceMin, Effect.Quorum, w.Quorum)
+}
+
+// electionMin is how long a leader must have been lost, at one go, before an election can be asked for: as long as the
+// shortest fault that is drawn.
+const electionMin = drawnShortest
+
+// owesElection says whether the leader that w found was lost for long enough while w was in force. One that was lost to two
+// faults together may have its majority back when one of them ends, and may keep it until the injection of both is done.
+func (w Window) owesElection(all []Window) bool {
+	lost := func(e Effect, members []string) bool { return e.Loses(w.Leader, members) }
+	done := slices.Clone(all)
+	for i := range done {
+		done[i].From = max(done[i].From, done[i].InForce)
+	}
+	hit := w.HitLeader()
+	w.From = max(w.From, w.InForce)
+	return hit && w.lasted(done, electionMin, lost, lost(w.Effect, w.Members))
+}
+
+// lasted says whether something was true of what w and the others took away, for so long at one go, or for as long as w
+// was in force. Alone is the answer where no other one overlaps it.
+func (w Window) lasted(all []Window, least time.Duration, holds func(Effect, []string) bool, alone bool) bool {
 	edges := []time.Duration{w.From, w.To}
 	var others []Window
 	for _, o := range all {
@@ -59,22 +79,34 @@ func (w Window) couldServe(all []Window) bool {
 		edges = append(edges, max(o.From, w.From), min(o.To, w.To))
 	}
 	if len(others) == 0 {
-		return w.Quorum
+		return alone
 	}
 	slices.Sort(edges)
-	var served, longest time.Duration
+	others = append(others, w)
+	var lasts, longest time.Duration
 	for i, from := range edges[:len(edges)-1] {
 		to := edges[i+1]
-		effect := w.Effect
-		for _, o := range others {
-			if o.From < to && o.To > from {
-				effect = effect.And(o.Effect)
-			}
+		effect, members := together(others, from, to)
+		if lasts += to - from; !holds(effect, members) {
+			lasts = 0
 		}
-		if served += to - from; !effect.Quorum(w.Members) {
-			served = 0
-		}
-		longest = max(longest, served)
+		longest = max(longest, lasts)
 	}
-	return longest >= min(serviceMin, w.To-w.From)
+	return longest >= min(least, w.To-w.From)
+}
+
+// together is what the windows take away from one time to another, between which none begins or ends, and from whom: the
+// members are those of the one that began last.
+func together(windows []Window, from, to time.Duration) (e Effect, members []string) {
+	var latest time.Duration
+	for _, w := range windows {
+		if w.Evidence.Outcome == Skipped || w.From >= to || w.To <= from {
+			continue
+		}
+		e = e.And(w.Effect)
+		if members == nil || w.From >= latest {
+			members, latest = w.Members, w.From
+		}
+	}
+	return e, members
 }

@@ -70,6 +70,7 @@ type Load struct {
 	stopped sync.Once
 	clients sync.WaitGroup
 	tally   *tally
+	homes   homes
 	err     error // the first failure of the recorder or of a dial; read after clients has ended
 	failed  sync.Once
 }
@@ -81,7 +82,7 @@ func StartLoad(ctx context.Context, c Cluster, s System, config LoadConfig) (*Lo
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	l := &Load{config: config, cluster: c, system: s, cancel: cancel, stop: make(chan struct{}), tally: newTally(config.Clients)}
+	l := &Load{config: config, cluster: c, system: s, cancel: cancel, stop: make(chan struct{}), tally: newTally(config.Clients), homes: homes{of: map[int]string{}}}
 	var workers []*worker
 	for i := range config.Clients {
 		w, err := newWorker(l, i)
@@ -125,7 +126,8 @@ func (l *Load) Stop() error {
 // worker is one client of the load. The even ones stay at one member while it is one: they are the ones that
 // ask an isolated leader again and again, which is how stale reads are found. The odd ones go to the next member
 // when theirs does not answer, as a user's client would, and keep writes flowing on the side of the majority. Whose
-// member is dropped goes to another, and newcomers are asked as soon as they are there.
+// member is dropped goes to another, and of two that stay at one member one goes to a member that nobody stays at, so that
+// a newcomer in place of a member is asked as that was.
 type worker struct {
 	load    *Load
 	id      int
@@ -142,7 +144,7 @@ func Roams(client int) bool { return client%2 == 1 }
 func newWorker(l *Load, id int) (*worker, error) {
 	members := Names(l.cluster)
 	w := &worker{
-		load: l, id: id, at: members[id/2%len(members)], roams: Roams(id), aimed: id < l.config.Aimed,
+		load: l, id: id, at: l.homes.find(id, members), roams: Roams(id), aimed: id < l.config.Aimed,
 		rand:    rand.New(rand.NewPCG(l.config.Seed, uint64(id))),
 		clients: map[string]Client{},
 	}
@@ -181,8 +183,8 @@ func (w *worker) choose() {
 	if aim := w.aim(); slices.Contains(members, aim) {
 		w.at = aim
 	}
-	if !slices.Contains(members, w.at) {
-		w.at = members[w.rand.IntN(len(members))]
+	if stays := !w.roams && !w.aimed; stays || !slices.Contains(members, w.at) {
+		w.at = w.load.homes.find(w.id, members)
 	}
 }
 

@@ -32,6 +32,9 @@ type PowerCut struct {
 	// WriteBack makes durable what was written until now, as a kernel does some seconds after it was written, whether it was
 	// synced or not. What comes after it, during Hold, is what the cut takes.
 	WriteBack bool `json:"write_back,omitempty"`
+	// Gather is how long, before all that, each fsync takes half of Gather longer: a program that writes what came meanwhile
+	// at once has more than one sector on its way when the power goes, so that there is something to tear.
+	Gather time.Duration `json:"gather_ns,omitempty"`
 	// Hold is how long the program runs on before the power goes, while no fsync of anything that is not durable comes back.
 	Hold time.Duration `json:"hold_ns,omitempty"`
 	// Keep is none; some, any mixture of sectors and the first names, with at least one sector lost and one kept where

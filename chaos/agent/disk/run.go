@@ -184,14 +184,16 @@ func (l *layer) cutPower(c diskfault.PowerCut) error {
 	if !l.cutting.TryLock() {
 		return errors.New("disk: the program has ended already, or its power was cut")
 	}
+	if c.Gather > 0 {
+		l.disk.Slow(c.Gather / 2)
+		l.wait(c.Gather)
+		l.disk.Slow(0)
+	}
 	if c.WriteBack || c.Hold > 0 {
 		if err := l.disk.Stall(c.WriteBack); err != nil {
 			return err
 		}
-		select {
-		case <-l.ended:
-		case <-time.After(c.Hold):
-		}
+		l.wait(c.Hold)
 	}
 	if err := l.program.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
@@ -199,4 +201,12 @@ func (l *layer) cutPower(c diskfault.PowerCut) error {
 	l.disk.release()
 	<-l.ended
 	return errors.Join(l.disk.Cut(c), l.disk.Save())
+}
+
+// wait lets the program run on for d, if it does.
+func (l *layer) wait(d time.Duration) {
+	select {
+	case <-l.ended:
+	case <-time.After(d):
+	}
 }

@@ -2,7 +2,10 @@
 
 package disk
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Stall is the moment before a power cut: from now on no fsync comes back of what is not durable; one that has nothing to
 // write does, so that a program which waits for its disk goes on to its next write, and waits for that. With writeBack all
@@ -23,6 +26,13 @@ func (d *Disk) Stall(writeBack bool) error {
 	}
 	d.wake()
 	return errors.Join(errs...)
+}
+
+// Slow makes each fsync take so much longer from now on, and changes nothing else.
+func (d *Disk) Slow(delay time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.faults.SyncDelay = delay
 }
 
 // writeBack makes a file durable as it is, but for what was in an fsync that failed.

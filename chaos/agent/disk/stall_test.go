@@ -82,3 +82,24 @@ func TestAUserIsFoundAsTheEngineFindsOne(t *testing.T) {
 		}
 	}
 }
+
+// Slow is what comes before a cut that tears: an fsync takes longer, and what is written meanwhile is dirty together.
+func TestASlowDiskGathersWhatIsWrittenMeanwhile(t *testing.T) {
+	d := open(t)
+	f := d.create(t, "log")
+	must(t, d.SyncDir(d.Files()))
+	d.Slow(time.Hour)
+	done := make(chan error, 1)
+	d.write(t, f, "first", 0)
+	go func() { done <- d.Sync(f) }()
+	d.awaitHeld(t, 1)
+	d.write(t, f, "second", SectorSize)
+	d.write(t, f, "third", 2*SectorSize)
+	d.Slow(0)
+	must(t, d.Stall(true))
+	must(t, d.Cut(diskfault.PowerCut{Keep: "none"}))
+	<-done
+	if c := d.Counters(); c.WrittenBack != 3 {
+		t.Errorf("%+v", c)
+	}
+}
