@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,15 +14,16 @@ import (
 	"raftlab/harness"
 	"raftlab/harness/internal/kvdtest"
 	"raftlab/harness/process"
+	"raftlab/internal/needs"
 	"raftlab/linearizability"
 )
 
-// The real etcd takes minutes to compile, and so is only there where somebody has built it.
+// The real etcd takes a minute or more to compile, and so is only there where somebody has built it; CI builds it first.
 func start(t *testing.T, o Options) (*System, *process.Cluster) {
 	t.Helper()
 	o.Binary = os.Getenv("RAFTLAB_ETCD")
 	if o.Binary == "" {
-		t.Skip("no etcd: go build -C harness/systems/etcd/server -o /tmp/etcd . && RAFTLAB_ETCD=/tmp/etcd go test ./harness/systems/etcd")
+		needs.Machine(t, errors.New("no etcd: make etcd && RAFTLAB_ETCD=$PWD/bin/etcd go test ./harness/systems/etcd"))
 	}
 	s := New(o)
 	t.Cleanup(s.Close)
