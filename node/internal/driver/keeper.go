@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -29,10 +30,11 @@ type keeper struct {
 	taken   time.Time
 	size    int64
 	sending Outbox
+	failing map[raft.ID]bool // whose snapshot failed the last time; our own taking is under no id
 }
 
 func newKeeper(n *Node, store *snapshot.Store, send SendSnapshot) *keeper {
-	k := &keeper{node: n, store: store, send: send, sending: Outbox{}}
+	k := &keeper{node: n, store: store, send: send, sending: Outbox{}, failing: map[raft.ID]bool{}}
 	k.context, k.cancel = context.WithCancel(context.Background())
 	return k
 }
@@ -48,12 +50,30 @@ func (k *keeper) Take(s raft.Snapshot, write func(io.Writer) error) {
 		case errors.Is(err, ErrStopped):
 			k.node.logger.Info("snapshot given up: this member stops", "index", s.Index)
 		case err != nil:
-			k.node.logger.Error("snapshot was not taken", "index", s.Index, "error", err)
+			k.node.logger.Log(k.context, k.failed(0, slog.LevelError), "snapshot was not taken", "index", s.Index, "error", err)
 		default:
+			k.worked(0)
 			k.node.logger.Info("snapshot taken", "index", s.Index, "bytes", k.noteSize(s), "took", time.Since(began))
 		}
 		k.tell(func(d *Driver) { d.Taken(s, err) })
 	})
+}
+
+// failed gives the level at which a failure is to be logged: what goes on failing, on a full disk once a second, is news once.
+func (k *keeper) failed(id raft.ID, level slog.Level) slog.Level {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.failing[id] {
+		return slog.LevelDebug
+	}
+	k.failing[id] = true
+	return level
+}
+
+func (k *keeper) worked(id raft.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.failing, id)
 }
 
 func (k *keeper) take(s raft.Snapshot, write func(io.Writer) error) error {
@@ -117,13 +137,14 @@ func (k *keeper) sendOne(m raft.Message) error {
 	began := time.Now()
 	size, err := k.sendFile(m)
 	if err == nil {
+		k.worked(m.To)
 		k.node.logger.Info("snapshot sent", "to", m.To, "index", m.Index, "bytes", size, "took", time.Since(began))
 		return nil
 	}
 	if k.context.Err() != nil {
 		return err
 	}
-	k.node.logger.Warn("snapshot did not arrive", "to", m.To, "index", m.Index, "error", err)
+	k.node.logger.Log(k.context, k.failed(m.To, slog.LevelWarn), "snapshot did not arrive", "to", m.To, "index", m.Index, "error", err)
 	wait := time.NewTimer(SendAgainAfter)
 	defer wait.Stop()
 	select {

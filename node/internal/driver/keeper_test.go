@@ -5,6 +5,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -150,7 +154,75 @@ func TestSnapshotThatIsOfNoUseIsNotKept(t *testing.T) {
 	if err := receive(2, 4, 9, nine); err != nil {
 		t.Fatal(err)
 	}
-	if s, _ := store.Latest(); s.Index != 9 || n.Status().Applied != 9 {
-		t.Fatalf("the leader's own: kept %v, applied %d", s, n.Status().Applied)
+	if s, _ := store.Latest(); s.Index != 9 {
+		t.Fatalf("the leader's own: kept %v", s)
 	}
+	await(t, "the leader's own is applied", func() bool { return n.Status().Applied == 9 }) // said a moment after it is so
+}
+
+// TestWhatGoesOnFailingIsSaidOnce: on a full disk a snapshot that is due fails once a second, and so does the one that is
+// sent to such a member.
+func TestWhatGoesOnFailingIsSaidOnce(t *testing.T) {
+	var full atomic.Bool
+	store, err := snapshot.Open(vfs.Hook{FS: vfs.NewMem(), Before: func(op vfs.Op, _ string) error {
+		if op == vfs.OpWrite && full.Load() {
+			return syscall.ENOSPC
+		}
+		return nil
+	}}, "snapshots")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := raft.Configuration{Members: []raft.Member{{ID: 1, Address: "n1:8000"}}}.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said lines
+	n, err := Start(Config{
+		Raft:    raft.Config{ID: 1, Cluster: 7, ElectionTicks: 5},
+		Stored:  raft.Stored{HardState: raft.HardState{Term: 1}, Entries: []raft.Entry{{Term: 1, Index: 1, Type: raft.EntryConfiguration, Data: data}}},
+		Address: "n1:8000", TickEvery: time.Millisecond, Machine: &machine{}, Transport: nowhere{},
+	}, Storage{Log: &gatedLog{}, Snapshots: store, Send: func(context.Context, raft.Message, int64, io.Reader) error { return nil }},
+		slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Stop()
+	await(t, "it leads", leads(n))
+	for want := 1; want <= 2; want++ {
+		if _, err := n.Propose(within(t), []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		full.Store(true)
+		for range 5 {
+			if _, err := n.TakeSnapshot(within(t)); !errors.Is(err, syscall.ENOSPC) {
+				t.Fatal(err)
+			}
+		}
+		full.Store(false)
+		if _, err := n.TakeSnapshot(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		if got := said.count("snapshot was not taken"); got != want {
+			t.Errorf("said %d times that a snapshot was not taken, after the disk was full %d times", got, want)
+		}
+	}
+}
+
+// lines is a log.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) count(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), what)
 }

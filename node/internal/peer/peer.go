@@ -126,7 +126,7 @@ type Transport struct {
 	closed  bool
 	senders map[raft.ID]*sender
 	inbound map[raft.ID]*inbound
-	refused map[raft.ID]string // the last reason given to a peer, so that it is logged once
+	refused map[raft.ID]int // the last status given to a peer, so that it is logged once
 	// refusalLines were logged since refusalMinute, see isNews.
 	refusalLines  int
 	refusalMinute time.Time
@@ -139,7 +139,7 @@ type Transport struct {
 
 // New returns a transport that knows no peer yet.
 func New(cfg Config) *Transport {
-	t := &Transport{cfg: cfg.withDefaults(), senders: map[raft.ID]*sender{}, inbound: map[raft.ID]*inbound{}, refused: map[raft.ID]string{}, sending: map[raft.ID]bool{}}
+	t := &Transport{cfg: cfg.withDefaults(), senders: map[raft.ID]*sender{}, inbound: map[raft.ID]*inbound{}, refused: map[raft.ID]int{}, sending: map[raft.ID]bool{}}
 	t.context, t.cancel = context.WithCancel(context.Background())
 	return t
 }

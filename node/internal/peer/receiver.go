@@ -110,10 +110,11 @@ func (t *Transport) identify(r *http.Request, in *inbound) (status int, reason s
 	return 0, ""
 }
 
-// refuse answers with a reason, and logs it unless the same peer was refused for the same reason last.
+// refuse answers with a reason, and logs it unless the same peer was refused with the same status last. The reason may
+// differ each time: a snapshot that finds a full disk names another temporary file.
 func (t *Transport) refuse(w http.ResponseWriter, r *http.Request, from raft.ID, status int, reason string) {
 	t.refusals.Add(1)
-	if t.isNews(from, reason, time.Now()) {
+	if t.isNews(from, status, time.Now()) {
 		t.cfg.Logger.Warn("refused a stream", "peer", from.String(), "remote", r.RemoteAddr, "status", status, "reason", reason)
 	}
 	if status == http.StatusUpgradeRequired {
@@ -125,7 +126,7 @@ func (t *Transport) refuse(w http.ResponseWriter, r *http.Request, from raft.ID,
 	t.cfg.Refuse(w, r, status, reason)
 }
 
-// Whoever asks names an id and a reason of its choice, so neither is remembered without bound, nor logged: of more than
+// Whoever asks names an id of its choice, so ids are not remembered without bound, nor logged: of more than
 // refusalLinesMax a minute the rest is only counted (Stats.Refused). A peer that goes on asking has its line later.
 const (
 	refusalsMax     = 1024
@@ -133,20 +134,20 @@ const (
 )
 
 // isNews says whether a refusal is to be logged.
-func (t *Transport) isNews(from raft.ID, reason string, now time.Time) bool {
+func (t *Transport) isNews(from raft.ID, status int, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if now.Sub(t.refusalMinute) >= time.Minute {
 		t.refusalMinute, t.refusalLines = now, 0
 	}
-	if t.refused[from] == reason || t.refusalLines >= refusalLinesMax {
+	if t.refused[from] == status || t.refusalLines >= refusalLinesMax {
 		return false
 	}
 	t.refusalLines++
 	if len(t.refused) >= refusalsMax {
 		clear(t.refused)
 	}
-	t.refused[from] = reason
+	t.refused[from] = status
 	return true
 }
 

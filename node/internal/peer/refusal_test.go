@@ -35,13 +35,13 @@ func TestOnlyAMemberIsBelievedThatWeWereRemoved(t *testing.T) {
 	}
 }
 
-// TestForgedRefusalsDoNotFillTheLog: ids and reasons are the caller's choice.
+// TestForgedRefusalsDoNotFillTheLog: ids are the caller's choice, and so is half of a reason.
 func TestForgedRefusalsDoNotFillTheLog(t *testing.T) {
 	n := newNode(t, 2, nil)
 	began := time.Now()
 	lines := func(from raft.ID, at time.Duration) (lines int) {
 		for i := range raft.ID(5000) {
-			if n.isNews(from+i, fmt.Sprintf("reason %d", i), began.Add(at)) {
+			if n.isNews(from+i, 409, began.Add(at)) {
 				lines++
 			}
 		}
@@ -50,11 +50,15 @@ func TestForgedRefusalsDoNotFillTheLog(t *testing.T) {
 	if got := lines(1000, 0); got != refusalLinesMax {
 		t.Errorf("%d lines of 5000 ids", got)
 	}
-	if n.isNews(1, "honest", began.Add(59*time.Second)) || !n.isNews(1, "honest", began.Add(time.Minute)) || n.isNews(1, "honest", began.Add(3*time.Minute)) {
+	if n.isNews(1, 409, began.Add(59*time.Second)) || !n.isNews(1, 409, began.Add(time.Minute)) || n.isNews(1, 409, began.Add(3*time.Minute)) {
 		t.Error("who goes on asking has one line, in the next minute")
 	}
 	for minute := range time.Duration(100) {
 		lines(raft.ID(minute*10000), (4+minute)*time.Minute)
+	}
+	n.isNews(7, 400, began.Add(1000*time.Minute))
+	if n.isNews(7, 400, began.Add(1002*time.Minute)) || !n.isNews(7, 410, began.Add(1002*time.Minute)) {
+		t.Error("another status is news, the same is not")
 	}
 	if len(n.refused) > refusalsMax {
 		t.Errorf("%d refusals are remembered", len(n.refused))
