@@ -30,6 +30,8 @@
 //   - A member that was removed answers 503 "removed" without Retry-After where it would say "no_leader": it will not
 //     have one again. It knows from the others, who refuse its streams with 410; whose streams are not for this member
 //     (another id, another cluster) is refused with 409, another protocol with 426. PUT of an id that was removed is 410.
+//   - A forwarded request says of which cluster it is (Raft-Cluster): a member of another refuses it, 503 "other_cluster".
+//     Else a leader that lost its disk and started anew would acknowledge the writes of the cluster that it was of.
 //   - What is no HTTP never gets here: net/http itself answers a header beyond 64 KiB (431), %zz in a path, two Host
 //     lines (400), in a line of text. 408 is for a body that came too slowly.
 //   - POST /__pyraft/snapshot is for the member that was asked. POST /__pyraft/leader is done by the leader,

@@ -19,6 +19,7 @@ import (
 const (
 	forwardedHeader   = "Raft-Forwarded"    // set by the member that forwards; one hop only
 	forwardedByHeader = "Raft-Forwarded-By" // in the reply: its address
+	clusterHeader     = "Raft-Cluster"      // of the member that forwards, 16 hexadecimal digits; an older build sends none
 	leftHeader        = "Raft-Timeout-Ms"   // how much of the client's time is left
 	// idempotencyKeyHeader is Idempotency-Key between members: see forwarder.
 	idempotencyKeyHeader = "Raft-Idempotency-Key"
@@ -203,6 +204,19 @@ var replyHeaders = []string{"Content-Type", "Etag", "Allow", "Retry-After", "Raf
 // Text that is echoed as JSON grows up to six times.
 const replyBytesMax = 8 << 20
 
+// astray refuses what a member of another cluster forwards: it means the leader that was at our address before. If that one
+// lost its disk and was started anew, it leads a cluster of its own by now, and would acknowledge what its own forgets.
+func (s *Server) astray(r *http.Request) *failure {
+	theirs := r.Header.Get(clusterHeader)
+	if theirs == "" || r.Header.Get(forwardedHeader) == "" {
+		return nil
+	}
+	if ours := s.node.Status().Cluster.String(); theirs != ours {
+		return unavailable("other_cluster", "this was forwarded by a member of cluster %.16q to its leader, but the member at this address is of cluster %s now; try again", theirs, ours)
+	}
+	return nil
+}
+
 // passOn has the leader answer: by forwarding the request, one hop, or by a redirect.
 func (s *Server) passOn(ctx context.Context, x *exchange, p parameters, body []byte) *failure {
 	status := s.node.Status()
@@ -231,6 +245,7 @@ func (s *Server) passOn(ctx context.Context, x *exchange, p parameters, body []b
 	}
 	request.Header["X-Request-Id"] = []string{x.id}
 	request.Header[forwardedHeader] = []string{"1"}
+	request.Header[clusterHeader] = []string{status.Cluster.String()}
 	if deadline, ok := ctx.Deadline(); ok {
 		request.Header[leftHeader] = []string{strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10)}
 	}

@@ -66,6 +66,25 @@ func TestForwardingStopsAfterOneHop(t *testing.T) {
 	}
 }
 
+// TestAnotherClusterDoesNotAnswerForALeaderThatLostItsDisk: a write that a member of ours forwards to the address of its
+// leader, where another cluster is meanwhile, was acknowledged by that one, and nobody of ours had seen it.
+func TestAnotherClusterDoesNotAnswerForALeaderThatLostItsDisk(t *testing.T) {
+	anew := start(t, newNetwork(), 7, 0xbad, nil)
+	eventually(t, "the new cluster has a leader", func() bool { _, err := anew.node.ReadIndex(t.Context()); return err == nil })
+	last := anew.node.Status().Last
+	ours := follower(t, anew.address, nil)
+	for _, method := range []string{"PUT", "DELETE"} {
+		do(t, ours, method, "/k", "v").failed(t, 503, "other_cluster")
+		do(t, ours, method, "/__pyraft/peer/"+ours.address, "").failed(t, 503, "other_cluster")
+	}
+	if now := anew.node.Status().Last; now != last {
+		t.Errorf("the log of the other cluster grew from %d to %d", last, now)
+	}
+	do(t, anew, "PUT", "/k", "v", forwardedHeader, "1", clusterHeader, "0000000000000bad").want(t, 200)
+	do(t, anew, "PUT", "/k", "v", forwardedHeader, "1").want(t, 200) // of an older build
+	do(t, anew, "PUT", "/k", "v", clusterHeader, "of a client").want(t, 200)
+}
+
 func TestRedirectKeepsMethodPathAndQuery(t *testing.T) {
 	members, _ := three(t, nil)
 	leader, follower := members[0], members[1]

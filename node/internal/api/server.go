@@ -243,6 +243,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.fail(x, refuse(http.StatusForbidden, "cross_origin", "a page of another site may not write here"))
 		return
 	}
+	if f := s.astray(r); f != nil {
+		s.fail(x, f)
+		return
+	}
 	s.dispatch(x)
 }
 
