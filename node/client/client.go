@@ -105,9 +105,16 @@ func New(config Config) (*Client, error) {
 		return nil, errors.New("client: no members: give the host:port of at least one")
 	}
 	for _, m := range config.Members {
-		if _, _, err := net.SplitHostPort(m); err != nil {
+		_, _, err := net.SplitHostPort(m)
+		if err == nil {
+			_, err = url.Parse("http://" + m)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("client: member %q: %w; want host:port", m, err)
 		}
+	}
+	if !fitsHeader(config.Token) {
+		return nil, errors.New("client: the token has a control character in it: was the end of the line of its file read too?")
 	}
 	if config.Attempt == 0 {
 		config.Attempt = 2 * time.Second
@@ -171,6 +178,9 @@ func (c *Client) Put(ctx context.Context, key string, v Value, conditions ...Con
 	if w.contentType == "" {
 		w.contentType = "application/octet-stream"
 	}
+	if !fitsHeader(w.contentType) {
+		return 0, &Error{Message: fmt.Sprintf("content type %q has a control character in it", w.contentType)}
+	}
 	a, err := c.write(ctx, w)
 	if err != nil {
 		return 0, err
@@ -228,4 +238,9 @@ func keyPath(key string) string { return "/v1/kv/" + url.PathEscape(key) }
 func versionOf(etag string) Version {
 	n, _ := strconv.ParseUint(strings.Trim(etag, `"`), 10, 64) // none, or none of ours: zero
 	return Version(n)
+}
+
+// fitsHeader reports that net/http can send a text in a header. What it cannot, it never can: no attempt may be begun.
+func fitsHeader(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }

@@ -250,10 +250,17 @@ func TestAnAnswerThatIsLostIsAskedForAgain(t *testing.T) {
 }
 
 func TestBadConfigIsNamed(t *testing.T) {
-	for says, members := range map[string][]string{"at least one": nil, "want host:port": {"http://n1:8000"}} {
+	for says, members := range map[string][]string{"at least one": nil, "want host:port": {"http://n1:8000"}, "invalid": {"n 1:8000"}} {
 		if _, err := client.New(client.Config{Members: members}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v: %v", members, err)
 		}
+	}
+	if _, err := client.New(client.Config{Members: []string{"n1:8000"}, Token: "secret\n"}); err == nil || !strings.Contains(err.Error(), "token") || strings.Contains(err.Error(), "secret") {
+		t.Error(err)
+	}
+	// Not tried until the context ends, which this one does not.
+	if _, err := connect(t, "127.0.0.1:1").Put(context.Background(), "k", client.Value{ContentType: "text/plain\n"}); client.Done(err) != client.Failed {
+		t.Error(err)
 	}
 	for _, attempt := range []time.Duration{-1, time.Hour} {
 		if _, err := client.New(client.Config{Members: []string{"n1:8000"}, Attempt: attempt}); err == nil || !strings.Contains(err.Error(), "Attempt") {
