@@ -243,16 +243,25 @@ func (b *breaking) barred(f Fault) map[string]string {
 	return at
 }
 
-// guests are the members that have come with a fault in force, and leave with it. Whoever has come since it began may be one.
-func (b *breaking) guests(members []string) (nodes []string) {
+// passing are the members that leave with a fault in force: those that it drops, and those that have come with it. Whoever
+// has come since it began may be one.
+func (b *breaking) passing(members []string) (nodes []string) {
 	for _, w := range b.inForce {
-		if !w.What.Kind.family().Guests {
-			continue
-		}
+		family := w.What.Kind.family()
 		for _, node := range members {
-			if !slices.Contains(w.Members, node) {
+			if family.Drops && slices.Contains(w.Nodes, node) || family.Guests && !slices.Contains(w.Members, node) {
 				nodes = union(nodes, []string{node})
 			}
+		}
+	}
+	return nodes
+}
+
+// dropping are those of them that are members since before.
+func (b *breaking) dropping() (nodes []string) {
+	for _, w := range b.inForce {
+		if w.What.Kind.family().Drops {
+			nodes = union(nodes, w.Nodes)
 		}
 	}
 	return nodes

@@ -252,6 +252,14 @@ func TestAFaultThatCouldNotBeInjectedMakesTheRunUnknown(t *testing.T) {
 	}
 }
 
+// How long a store takes to start after the last fault is its own affair, within the bound on what clients wait.
+func TestTheLoadGoesOnUntilClientsAreServedAfterTheLastFault(t *testing.T) {
+	result := judged(t, start(t, raftd, "seed 1\nat 1s crash all for 200ms\nend 1200ms"))
+	if vacuous := verdictOf(t, result, "not vacuous"); result.Verdict != chaos.Pass || !strings.Contains(vacuous.Looked, "exempt because no majority was left: #1 (crash all)") {
+		t.Errorf("%s: %s; %s", result.Verdict, result.Reason(), vacuous.Looked)
+	}
+}
+
 // crippled is a world in which a killed member cannot be started again.
 type crippled struct{ *process.Cluster }
 

@@ -43,6 +43,9 @@ type Family struct {
 	Agreed bool
 	// Guests says that the members that come with it leave with it: no other fault is aimed at them.
 	Guests bool
+	// Drops says that the members that it hits are none any more when it is over: no other fault that begins meanwhile is
+	// aimed at them, or needs their links.
+	Drops bool
 	// Takes is how long the injection may take, and the undo. Zero: probeTimeout, as any probe.
 	Takes time.Duration
 	// Front asks for clients that go through a relay of the lab, see harness.Front.

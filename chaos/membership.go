@@ -49,11 +49,11 @@ func init() {
 	add.New = func() Action { return &adding{} }
 	remove := family
 	remove.Kind, remove.Does, remove.Target = Remove, "members are taken out and run on, removed; newcomers take their place", Follower
-	remove.Suffers, remove.Draws = "removed", []string{"remove follower", "remove leader"}
+	remove.Suffers, remove.Drops, remove.Draws = "removed", true, []string{"remove follower", "remove leader"}
 	remove.New = func() Action { return &removing{} }
 	replace := family
 	replace.Kind, replace.Does, replace.Target = Replace, "a newcomer joins for each member, which is then removed and ended", Follower
-	replace.Draws = []string{"replace follower", "replace leader"}
+	replace.Drops, replace.Draws = true, []string{"replace follower", "replace leader"}
 	replace.New = func() Action { return &replacing{} }
 	wipe := family
 	wipe.Kind, wipe.Does, wipe.Target = Wipe, "the process ends by SIGKILL and its data are lost; it comes back as a new member", Follower

@@ -218,9 +218,9 @@ func (p *progress) findLeader(ctx context.Context, f Fault) (node string, term u
 
 // place puts w among those that are in force, at members that they leave to it.
 func (b *breaking) place(v View, t *turn, w *Window) (err error) {
-	all := v.Members
-	guests := b.guests(all)
-	v.Members = slices.DeleteFunc(slices.Clone(all), func(m string) bool { return slices.Contains(guests, m) })
+	passing := b.passing(v.Members)
+	all := except(v.Members, b.dropping())
+	v.Members = except(all, passing)
 	others := b.effect(w.Fault)
 	for _, m := range v.Members {
 		if others.Loses(m, all) {
@@ -228,8 +228,8 @@ func (b *breaking) place(v View, t *turn, w *Window) (err error) {
 		}
 	}
 	v.Barred = b.barred(t.Fault)
-	for _, guest := range guests {
-		v.Barred[guest] = "what let it in takes it out again"
+	for _, node := range passing {
+		v.Barred[node] = "a fault with which it leaves is in force"
 	}
 	if w.Nodes, err = t.Fault.Target.Resolve(v, t.choice); err != nil {
 		if len(b.inForce) > 0 {
@@ -243,4 +243,9 @@ func (b *breaking) place(v View, t *turn, w *Window) (err error) {
 	}
 	b.inForce = append(b.inForce, *w)
 	return nil
+}
+
+// except leaves out some.
+func except(nodes, some []string) []string {
+	return slices.DeleteFunc(slices.Clone(nodes), func(node string) bool { return slices.Contains(some, node) })
 }

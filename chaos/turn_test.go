@@ -40,6 +40,8 @@ func TestAFaultThatOthersLeaveNothingToHitIsNotForNow(t *testing.T) {
 		"a guest leads":                      {"add all", "crash leader", "n6", six, "at n6"},
 		"a guest is there":                   {"add all", "crash follower", "n1", six, ""},
 		"all, with a guest":                  {"add all", "crash all", "n1", six, ""},
+		"a leader that is being replaced":    {"replace n1", "delay leader", "n1", five, "at n1"},
+		"links of one that leaves":           {"replace n5", "duplicate all", "n1", five, ""},
 		"a leader that clients cannot ask":   {"client-cut n1", "partition leader", "n1", five, "it would mean nothing there"},
 		"clients cut from whom one must ask": {"pause n1", "client-cut leader", "n1", five, "it would mean nothing there"},
 		"clients cut from another":           {"partition n1", "client-cut leader", "n2", five, ""},
@@ -54,6 +56,9 @@ func TestAFaultThatOthersLeaveNothingToHitIsNotForNow(t *testing.T) {
 			w, err := placed(t, &b, c.second, c.leader, c.members...)
 			if c.waits != "" && (!errors.Is(err, errNotNow) || !strings.Contains(err.Error(), c.waits)) {
 				t.Errorf("%s, seed %d: %v, %v; want to wait for %q", name, seed, w.Nodes, err, c.waits)
+			}
+			if leaves := strings.HasPrefix(c.first, "replace"); leaves && c.waits == "" && (slices.Contains(w.Members, "n5") || slices.Contains(w.Nodes, "n5")) {
+				t.Errorf("%s: n5 leaves, and %s counts on its links: %v", name, c.second, w.Members)
 			}
 			if c.waits == "" && (err != nil || slices.Contains(w.Nodes, "n6") || len(b.inForce) != 2) {
 				t.Errorf("%s, seed %d: %v at %v", name, seed, err, w.Nodes)

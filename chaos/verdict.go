@@ -98,5 +98,8 @@ func Counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
+	if stem, y := strings.CutSuffix(noun, "y"); y && !strings.ContainsAny(stem[len(stem)-1:], "aeiou") {
+		return thousands(n) + " " + stem + "ies"
+	}
 	return thousands(n) + " " + noun + "s"
 }

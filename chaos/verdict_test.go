@@ -45,3 +45,13 @@ func TestThousands(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsCountedIsNamedAsInASentence(t *testing.T) {
+	for want, got := range map[string]string{
+		"1 try": Counted(1, "try"), "2 tries": Counted(2, "try"), "3 keys": Counted(3, "key"), "0 faults": Counted(0, "fault"), "1,200 operations": Counted(1200, "operation"),
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
