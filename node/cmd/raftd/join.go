@@ -187,15 +187,30 @@ func sameCluster(ctx context.Context, o options, dial dialFunc, mine wal.Identit
 	return nil
 }
 
-// joinCluster asks to be a member until it is a voter. It returns nil at once for a member that is one.
+// joinCluster asks to be a member until it is a voter. It returns nil at once for a member that is one. A leader sends only
+// to its members: who hears one is a learner already, and gets its vote when it has all, however long that takes. To
+// give up then would throw away what has arrived.
 func joinCluster(ctx context.Context, o options, dial dialFunc, node *driver.Node, logger *slog.Logger) error {
 	if s := node.Status(); o.join == "" || s.Configuration.IsVoter(s.ID) {
 		return nil
 	}
+	for said := false; ; said = true {
+		err := tryToJoin(ctx, o, dial, node, logger)
+		if answer := (*refusedError)(nil); err == nil || ctx.Err() != nil || errors.As(err, &answer) || node.Status().Leader == 0 {
+			return err
+		}
+		if !said {
+			logger.Warn("hears the leader, but has no vote yet: goes on", "last", err)
+		}
+	}
+}
+
+// tryToJoin asks for --join-timeout. A refusedError says that asking again is of no use.
+func tryToJoin(ctx context.Context, o options, dial dialFunc, node *driver.Node, logger *slog.Logger) error {
 	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 	ctx, cancel := context.WithTimeout(ctx, o.joinTimeout)
 	defer cancel()
-	var last error
+	last := errors.New("nobody has answered")
 	for turn := 0; ; turn++ {
 		s := node.Status()
 		if s.Configuration.IsVoter(s.ID) {
@@ -204,7 +219,7 @@ func joinCluster(ctx context.Context, o options, dial dialFunc, node *driver.Nod
 		}
 		refused, err := askToJoin(ctx, o, o.joins[turn%len(o.joins)], client)
 		if refused {
-			return fmt.Errorf("--join %s: %w", o.join, err)
+			return fmt.Errorf("--join %s: %w", o.join, &refusedError{err.Error()})
 		}
 		if err != nil && ctx.Err() == nil {
 			last = err

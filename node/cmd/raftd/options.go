@@ -110,7 +110,7 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	flags.StringVar(&o.join, "join", "", "`host:port` of a member of the cluster to join, or several with commas; without it, and without data, a new cluster starts")
 	flags.BoolVar(&o.bootstrap, "bootstrap", false, "start a new cluster if nobody at --join belongs to one: for the member that starts the cluster, so that losing its disk does not start a second one")
 	flags.StringVar(&o.pprof, "pprof", "", "`host:port` on loopback that serves profiles of this process")
-	flags.DurationVar(&o.joinTimeout, "join-timeout", 30*time.Second, "how long to try to join")
+	flags.DurationVar(&o.joinTimeout, "join-timeout", 30*time.Second, "how long to try to join, before a leader is heard")
 	flags.DurationVar(&o.heartbeat, "heartbeat", 50*time.Millisecond, "time between a leader's heartbeats")
 	flags.DurationVar(&o.election, "election", 500*time.Millisecond, "least silence of the leader before an election")
 	flags.IntVar(&o.snapshotEntries, "snapshot-entries", 100_000, "take a snapshot every so many `entries`; 0: never by their number")
