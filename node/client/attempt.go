@@ -69,6 +69,7 @@ func (c *Client) do(ctx context.Context, w call) (*answer, error) {
 	for {
 		at := c.next.Load()
 		a, sent, err := c.attempt(ctx, c.members[at], w)
+		unknown = unknown || w.once != "" && sent > 1
 		if err == nil {
 			err = a.err()
 		}
@@ -76,7 +77,7 @@ func (c *Client) do(ctx context.Context, w call) (*answer, error) {
 		if a != nil && a.final(err) {
 			return a, fated(err, unknown)
 		}
-		unknown = unknown || w.once != "" && sent && (a == nil || a.maybe())
+		unknown = unknown || w.once != "" && sent > 0 && (a == nil || a.maybe())
 		timer := time.NewTimer(wait/2 + mathrand.N(wait/2))
 		select {
 		case <-timer.C:
@@ -108,19 +109,21 @@ func gaveUp(ctx context.Context, a *answer, err error, unknown bool) error {
 	return e
 }
 
-// attempt asks one member once. Sent says that there was a connection, so that some of the request may have arrived.
-func (c *Client) attempt(ctx context.Context, member string, w call) (a *answer, sent bool, err error) {
+// attempt asks one member once. Sent is on how many connections: some of the request may have arrived on each. More than one
+// there is where http.Transport finds that a connection that it has kept is gone, and by itself sends what has an
+// idempotency key once more: the answer is to the last only.
+func (c *Client) attempt(ctx context.Context, member string, w call) (a *answer, sent int32, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.Attempt)
 	defer cancel()
-	var connected atomic.Bool // by a goroutine of the transport, perhaps
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
+	var connected atomic.Int32 // by a goroutine of the transport, perhaps
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Add(1) }})
 	query := url.Values{"timeout": {c.config.Attempt.String()}}
 	for name, values := range w.query {
 		query[name] = values
 	}
 	request, err := http.NewRequestWithContext(ctx, w.method, c.scheme+"://"+member+w.path+"?"+query.Encode(), bytes.NewReader(w.body))
 	if err != nil {
-		return nil, false, err
+		return nil, 0, err
 	}
 	if c.config.Token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.config.Token)
@@ -142,10 +145,10 @@ func (c *Client) attempt(ctx context.Context, member string, w call) (a *answer,
 	defer func() { _ = reply.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(reply.Body, replyBytesMax))
 	if err != nil {
-		return nil, true, err
+		return nil, connected.Load(), err
 	}
 	c.see(reply.Header.Get("Raft-Index"))
-	return &answer{reply.StatusCode, reply.Header, body}, true, nil
+	return &answer{reply.StatusCode, reply.Header, body}, connected.Load(), nil
 }
 
 // see remembers the highest index of an answer.

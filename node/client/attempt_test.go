@@ -165,6 +165,34 @@ func TestTheLeaderThatIsNamedIsAskedNext(t *testing.T) {
 	}
 }
 
+// A member does a write and dies before it answers, on a connection that was kept. http.Transport sends the write again by
+// itself, and the answer to that, of the member that is starting again, is that nothing was done: with the second.
+func TestWhatTheTransportSendsAgainIsUnknown(t *testing.T) {
+	for _, again := range []int{http.StatusServiceUnavailable, http.StatusUnauthorized} {
+		var writes atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Raft-Served-By", r.Host)
+			switch {
+			case r.Method == http.MethodGet:
+			case writes.Add(1) == 1:
+				panic(http.ErrAbortHandler)
+			default:
+				w.WriteHeader(again)
+			}
+		}))
+		defer server.Close()
+		c := connect(t, strings.TrimPrefix(server.URL, "http://"))
+		if _, err := c.Get(within(t), "k"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if err := c.Delete(ctx, "k"); client.Done(err) != client.Unknown || writes.Load() < 2 {
+			t.Errorf("%d after %d writes: %v", again, writes.Load(), err)
+		}
+	}
+}
+
 // Three calls find out at once that the first of three members is of no use. None of them asks it again.
 func TestCallsThatFailTogetherGoOnTogether(t *testing.T) {
 	var asked atomic.Int64
