@@ -28,8 +28,8 @@ func (r *Raft) checkState() {
 	if r.applied > r.applying || r.applying > r.committed || r.committed > r.log.last() {
 		r.broken("applied %d <= given out %d <= committed %d <= last %d", r.applied, r.applying, r.committed, r.log.last())
 	}
-	if r.log.stable > r.log.handed || r.log.handed > r.log.last() {
-		r.broken("stable %d <= handed out %d <= last %d", r.log.stable, r.log.handed, r.log.last())
+	if r.log.base > r.log.stable || r.log.stable > r.log.handed || r.log.handed > r.log.last() {
+		r.broken("begins after %d <= stable %d <= handed out %d <= last %d", r.log.base, r.log.stable, r.log.handed, r.log.last())
 	}
 	if r.log.lastTerm() > r.hard.Term {
 		r.broken("last entry is of term %d", r.log.lastTerm())

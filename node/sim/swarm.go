@@ -83,9 +83,13 @@ func (d draw) faults(p *Plan) []Fault {
 // travelling has snapshots on their way while logs, leaders and members change: few members lag so far that they need one, and
 // what a snapshot meets on arrival depends on all that happened since it was sent.
 func (d draw) travelling(p *Plan) []Fault {
-	p.Snapshot, p.Tail, p.Stream = pick(d, 5, 10, 30), pick(d, 1, 5), d.between(50*time.Millisecond, time.Second)
+	p.Snapshot, p.Tail, p.Stream = pick(d, 3, 5, 10, 30), pick(d, 1, 5), d.between(0, pick(d, 10*time.Millisecond, time.Second))
 	p.Ops = max(p.Ops, 200)
-	return d.some(p, []FaultKind{Isolate, Deaf, Crash, Kill, CrashInstall, Add, Remove, Wipe, Transfer, Snapshot}, 60)
+	faults := d.some(p, []FaultKind{Isolate, Deaf, Crash, Kill, CrashInstall, CrashInstall, CrashInstall, Add, Remove, Wipe, Transfer, Snapshot}, 80)
+	if d.IntN(2) == 0 { // and to members whose logs went another way
+		faults = append(faults, d.toppling(p)[0])
+	}
+	return faults
 }
 
 func (d draw) toppling(p *Plan) []Fault {
