@@ -77,9 +77,13 @@ func (w *world) open(m *member) (raft.Stored, raft.ClusterID, error) {
 		return raft.Stored{}, 0, err
 	}
 	stored, again, err := driver.Recover(log, found, m.snaps)
+	is := imageOf(stored.HardState, wal.Position{Index: stored.Base, Term: stored.BaseTerm}, stored.Entries)
+	if s := stored.Snapshot; err == nil && s.Index >= stored.Base && is.term(s.Index) != s.Term {
+		w.fail("start", "%v starts from a snapshot up to entry %d of term %d with a log that has term %d there", m.id, s.Index, s.Term, is.term(s.Index))
+	}
 	if again {
 		w.mark(mended)
-		m.shadow.durable = imageOf(stored.HardState, wal.Position{Index: stored.Base, Term: stored.BaseTerm}, stored.Entries)
+		m.shadow.durable = is
 	}
 	return stored, found.Identity.Cluster, err
 }
