@@ -24,7 +24,7 @@ const (
 	ClientsCut                    // clients cannot reach the member
 	Lossy                         // N percent of all messages are lost
 	Crash                         // the power is cut: what was not synced may be lost in any part
-	Kill                          // the process ends: what was written stays
+	Kill                          // the process ends: what was written stays; N 1: the power is cut soon after it started again
 	CrashAll                      // the power of all is cut
 	CrashInstall                  // the power is cut when the next snapshot has arrived, before the log knows
 	CrashCall                     // the power is cut before the Nth call that changes the file system from now
@@ -204,7 +204,18 @@ func (w *world) endFault(f Fault, m *member) {
 	case Crash:
 		w.crash(m, true)
 	case Kill:
+		if m.writing && !m.fs.dead {
+			w.cutShort(m) // what was written is in the page cache, synced or not
+		}
 		w.crash(m, false)
+		if f.N == 1 {
+			w.later(max(f.For, time.Millisecond)+time.Duration(w.chance.faults.Int64N(int64(killedAgainMax))), func() {
+				if m.up && !w.healing {
+					w.crash(m, true)
+					w.restartAfter(m, f.For)
+				}
+			})
+		}
 	case CrashInstall:
 		m.cutInstall, m.fs.downFor = true, f.For
 		return
@@ -220,6 +231,9 @@ func (w *world) endFault(f Fault, m *member) {
 	}
 	w.restartAfter(m, f.For)
 }
+
+// killedAgainMax is how long a member whose process was killed lives at most, where the machine is about to die too.
+const killedAgainMax = 20 * time.Millisecond
 
 // stop is SIGTERM: the member hands over if it leads, answers who waits, and closes its log.
 func (w *world) stop(m *member, downFor time.Duration) {

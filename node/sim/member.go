@@ -193,8 +193,8 @@ func (w *world) turned(m *member, role raft.Role, term raft.Term) {
 			}
 		}
 	}
-	if role == raft.PreCandidate && w.operator.removed[m.id] {
-		w.mark(removedCampaigns)
+	if role == raft.PreCandidate {
+		w.campaigns(m)
 	}
 	m.role, m.term = role, term
 	w.options.Picture.turned(m.slot, w.now, role, term)

@@ -26,6 +26,17 @@ func (w *world) reconfigured(m *member) {
 	}
 }
 
+// campaigns checks who asks for votes: a member that was removed may, as long as it does not know that.
+func (w *world) campaigns(m *member) {
+	r := m.raft()
+	if w.operator.removed[m.id] {
+		w.mark(removedCampaigns)
+	}
+	if _, member := r.Configuration().Find(m.id); !member && r.ConfigurationIndex() <= r.Committed() {
+		w.fail("members", "%v asks for votes and is no member as of entry %d, which it knows to be committed", m.id, r.ConfigurationIndex())
+	}
+}
+
 // handedOver checks the word to campaign at once: who cannot win only deposes the leader.
 func (w *world) handedOver(from, to *member, message *raft.Message) {
 	if to.id == message.To && to.up && !to.lost && to.driver != nil && to.raft().LastIndex() < from.raft().LastIndex() {

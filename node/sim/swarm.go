@@ -143,6 +143,8 @@ func (d draw) some(p *Plan, kinds []FaultKind, most int) []Fault {
 			f.N = uint64(pick(d, raft.MsgVoteReply, raft.MsgVoteReply, raft.MsgVote, raft.MsgAppendReply, raft.MsgAppend, raft.MsgSnapshot))
 		case Drift:
 			f.N = pick(d, uint64(30), 70, 150, 300)
+		case Kill:
+			f.N = pick(d, uint64(0), 0, 1)
 		case Full:
 			f.N = d.Uint64N(2)
 		case Stray:
