@@ -185,6 +185,7 @@ func TestBadInputIsOneClearSentence(t *testing.T) {
 		"bootstrap alone":        {[]string{"--bootstrap"}, 64, "--bootstrap needs --join", ""},
 		"profiles for everybody": {[]string{"--pprof", "0.0.0.0:6060"}, 64, "must be host:port on loopback", ""},
 		"half of TLS":            {[]string{"--tls-cert", "x.pem"}, 64, "--tls-cert and --tls-key together", ""},
+		"two places for data":    {[]string{"--data", "a", "--snapshot", "b"}, 64, "--data and --snapshot exclude each other", ""},
 		"two tokens":             {[]string{"--token", "a", "--token-file", "b"}, 64, "exclude each other", ""},
 		"no token file":          {[]string{"--token-file", "/nowhere/token"}, 64, "--token-file", ""},
 		"not-leader":             {[]string{"--not-leader", "ignore"}, 64, "forward or redirect", ""},

@@ -25,6 +25,7 @@ type options struct {
 	listen    string // host:port
 	advertise string // host:port at which other members reach this one
 	data      string
+	snapshot  string // below which data is, unless that is given
 	join      string
 	joins     []string // the same, apart
 	bootstrap bool
@@ -107,6 +108,7 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	flags.StringVar(&o.listen, "listen", "", "`host:port` to listen on, where it differs from --host and --port")
 	flags.StringVar(&o.advertise, "advertise", "", "`host:port` at which other members reach this one, where it differs")
 	flags.StringVar(&o.data, "data", "", "`directory` of this member's log (default raftd-data/HOST-PORT)")
+	flags.StringVar(&o.snapshot, "snapshot", "", "`directory` below which raftd-data/HOST-PORT is made: PyRaft's flag for where a member keeps what it has; not with --data")
 	flags.StringVar(&o.join, "join", "", "`host:port` of a member of the cluster to join, or several with commas; without it, and without data, a new cluster starts")
 	flags.BoolVar(&o.bootstrap, "bootstrap", false, "start a new cluster if nobody at --join belongs to one: for the member that starts the cluster, so that losing its disk does not start a second one")
 	flags.StringVar(&o.pprof, "pprof", "", "`host:port` on loopback that serves profiles of this process")
@@ -163,8 +165,11 @@ func (o *options) validate() error {
 	if o.election < 3*o.heartbeat {
 		return misused("--election %v must be at least three times --heartbeat %v, or one lost heartbeat deposes a leader", o.election, o.heartbeat)
 	}
+	if o.data != "" && o.snapshot != "" {
+		return misused("--data and --snapshot exclude each other: both say where this member's log is")
+	}
 	if o.data == "" {
-		o.data = filepath.Join("raftd-data", strings.NewReplacer(":", "-", "[", "", "]", "").Replace(o.advertise))
+		o.data = filepath.Join(o.snapshot, "raftd-data", strings.NewReplacer(":", "-", "[", "", "]", "").Replace(o.advertise))
 	}
 	return nil
 }

@@ -272,9 +272,9 @@ func (s *Server) passOn(ctx context.Context, x *exchange, p parameters, body []b
 func forwardFailed(leader string, err error) *failure {
 	if sent := (*sentError)(nil); errors.As(err, &sent) {
 		if errors.Is(err, context.DeadlineExceeded) {
-			return pending("timeout", "sent to the leader "+leader+", which did not answer in time: it may be done yet; read the key to find out")
+			return pending("timeout", "sent to the leader "+leader+", which did not answer in time: it may be done yet; read the key, or for members GET /__pyraft/peers, to find out")
 		}
-		return pending("unknown", "the link to the leader "+leader+" broke after the request was sent: it may be done; read the key to find out")
+		return pending("unknown", "the link to the leader "+leader+" broke after the request was sent: it may be done; read the key, or for members GET /__pyraft/peers, to find out")
 	}
 	return unavailable("leader_unreachable", "the leader %s cannot be reached, nothing was sent: %v", leader, err)
 }

@@ -72,9 +72,9 @@ func writeFailed(ctx context.Context, err error) *failure {
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return pending("timeout", "proposed, but not known to be committed when the time ran out: it may be done yet; read the key to find out")
+		return pending("timeout", "proposed, but not known to be committed when the time ran out: it may be done yet; read the key, or for members GET /__pyraft/peers, to find out")
 	case errors.Is(err, driver.ErrUnknown):
-		return pending("unknown", "proposed, but not known to be committed: it may be done yet; read the key to find out")
+		return pending("unknown", "proposed, but not known to be committed: it may be done yet; read the key, or for members GET /__pyraft/peers, to find out")
 	}
 	return pending("unknown", fmt.Sprintf("it is not known whether this was done: %v", err))
 }
