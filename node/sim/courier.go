@@ -32,6 +32,8 @@ func (c *courier) Take(s raft.Snapshot, write func(io.Writer) error) {
 		if err != nil {
 			w.mark(snapshotFailed)
 			w.tell("%v could not write its snapshot of entries up to %d: %v", m.id, s.Index, err)
+		} else if latest, _ := m.snaps.Latest(); latest.Index < s.Index {
+			w.fail("disk", "%v says that its snapshot of entries up to %d is written; the latest is one up to %d", m.id, s.Index, latest.Index)
 		}
 		c.tell(0, func(d *driver.Driver) { d.Taken(s, err) })
 	})

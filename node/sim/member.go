@@ -159,6 +159,7 @@ func (w *world) settle(m *member) {
 	}
 	if c := r.Committed(); c != m.committed {
 		m.committed = c
+		w.leads(m)
 		if m.strikeAtCommit && r.Role() == raft.Leader {
 			w.mark(struckAtCommit)
 			w.laterFor(m, 0, func() { w.strike(m) }) // before any message arrives that tells of it

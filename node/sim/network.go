@@ -67,6 +67,9 @@ func (w *world) carry(from *member, message *raft.Message) {
 	if message.Type == raft.MsgTimeoutNow {
 		w.handedOver(from, to, message)
 	}
+	if message.Type == raft.MsgVote || message.Type == raft.MsgVoteReply && !message.Reject {
+		w.voteKept(from, message)
+	}
 	f, t := from.slot, to.slot
 	rng := w.chance.network
 	if n.cut[f][t] > 0 {

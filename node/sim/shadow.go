@@ -125,6 +125,17 @@ func (l shadowed) Sync() error {
 	return err
 }
 
+// voteKept: a vote, the candidate's for itself too, is on the disk before anybody hears of it.
+func (w *world) voteKept(from *member, message *raft.Message) {
+	vote := message.To
+	if message.Type == raft.MsgVote {
+		vote = from.id
+	}
+	if on := from.shadow.durable.hard; on.Term < message.Term || on.Term == message.Term && on.Vote != vote {
+		w.fail("disk", "%v says that it votes for %v in term %d; its disk has a vote for %v in term %d", from.id, vote, message.Term, on.Vote, on.Term)
+	}
+}
+
 // diskBelieved: what a member takes to be on its disk is there, in its log or in its snapshot.
 func (w *world) diskBelieved(m *member) {
 	r := m.raft()

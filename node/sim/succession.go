@@ -37,6 +37,14 @@ func (w *world) campaigns(m *member) {
 	}
 }
 
+// leads checks that a leader goes when its removal is committed.
+func (w *world) leads(m *member) {
+	r := m.raft()
+	if _, member := r.Configuration().Find(m.id); !member && r.Role() == raft.Leader && r.ConfigurationIndex() <= r.Committed() {
+		w.fail("members", "%v leads, and is no member as of entry %d, which is committed", m.id, r.ConfigurationIndex())
+	}
+}
+
 // handedOver checks the word to campaign at once: who cannot win only deposes the leader.
 func (w *world) handedOver(from, to *member, message *raft.Message) {
 	if to.id == message.To && to.up && !to.lost && to.driver != nil && to.raft().LastIndex() < from.raft().LastIndex() {
