@@ -99,14 +99,31 @@ var markNames = [markCount]string{
 
 func (m Mark) String() string { return markNames[m] }
 
-// Marks is a set of them.
-type Marks uint64
+// Marks is a set of them. Two are compared with ==.
+type Marks [2]uint64
+
+var _ [64*len(Marks{}) - int(markCount)]struct{} // all have room
 
 // Has reports whether the mark is in the set.
-func (s Marks) Has(m Mark) bool { return s&(1<<m) != 0 }
+func (s Marks) Has(m Mark) bool { return s[m/64]&(1<<(m%64)) != 0 }
+
+// Add puts a mark in.
+func (s *Marks) Add(m Mark) { s[m/64] |= 1 << (m % 64) }
+
+// Join puts in what another set has.
+func (s *Marks) Join(other Marks) {
+	for i := range s {
+		s[i] |= other[i]
+	}
+}
 
 // Count is the number of marks in the set.
-func (s Marks) Count() int { return bits.OnesCount64(uint64(s)) }
+func (s Marks) Count() (n int) {
+	for _, word := range s {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
 
 // AllMarks lists every mark.
 func AllMarks() []Mark {
@@ -117,7 +134,7 @@ func AllMarks() []Mark {
 	return all
 }
 
-func (w *world) mark(m Mark) { w.marks |= 1 << m }
+func (w *world) mark(m Mark) { w.marks.Add(m) }
 
 // sentenceMarks are read from the words that the members themselves say.
 var sentenceMarks = []struct {

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"flag"
+	"fmt"
 	"go/parser"
 	"go/token"
 	"os"
@@ -32,7 +34,7 @@ func seeds(t *testing.T, few, most uint64) (first, count, until uint64) {
 // is not tested.
 func TestSwarmKeepsEveryPromise(t *testing.T) {
 	first, count, most := seeds(t, 60, 1500)
-	marks, ran := Marks(0), uint64(0)
+	marks, ran := Marks{}, uint64(0)
 	for ; ran < count || marks.Count() < int(markCount) && ran < most; ran++ {
 		seed := first + ran
 		r, err := Run(seed, Options{})
@@ -42,7 +44,7 @@ func TestSwarmKeepsEveryPromise(t *testing.T) {
 		if r.Failure != nil {
 			t.Fatalf("seed %d: %v\nrepeat: raftlab sim --seed %d", seed, r.Failure, seed)
 		}
-		marks |= r.Marks
+		marks.Join(r.Marks)
 	}
 	t.Logf("%d seeds", ran)
 	for _, m := range AllMarks() {
@@ -74,8 +76,35 @@ func TestTheSameSeedIsTheSameRun(t *testing.T) {
 	}
 }
 
-// The hash must see every difference. These were written down once, on another machine than yours perhaps.
+var writeHashes = flag.Bool("write-hashes", false, "write testdata/hashes anew, after a change of what runs in the simulator")
+
+// TestTraceHashesAreTheSameOnEveryMachine: testdata/hashes was written on another than yours, perhaps.
 func TestTraceHashesAreTheSameOnEveryMachine(t *testing.T) {
+	var b strings.Builder
+	for seed := range uint64(8) {
+		r, err := Run(seed, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "seed %d: %016x after %d events\n", seed, r.TraceHash, r.Events)
+	}
+	const file = "testdata/hashes"
+	if *writeHashes {
+		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != string(want) {
+		t.Errorf("%s has\n%s, this machine\n%s; if what runs in the simulator has changed: go test ./node/sim -run EveryMachine -write-hashes", file, want, b.String())
+	}
+}
+
+// The hash must see every difference.
+func TestATraceHashSeesANanosecond(t *testing.T) {
 	p, err := ParsePlan(strings.Join(strings.Fields(strings.ReplaceAll(small, "\n", " ; ")), " "))
 	if err == nil {
 		t.Fatal("a plan on one line was taken:", p)

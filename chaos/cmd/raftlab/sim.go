@@ -212,7 +212,7 @@ func (t *simTotals) add(r sim.Result) {
 	t.messages += r.Messages
 	t.virtual += r.Virtual
 	t.faults.Add(r.Faults)
-	t.marks |= r.Marks
+	t.marks.Join(r.Marks)
 }
 
 func (t *simTotals) line(to io.Writer) {
