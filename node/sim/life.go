@@ -81,7 +81,10 @@ func (w *world) open(m *member) (raft.Stored, raft.ClusterID, error) {
 	if s := stored.Snapshot; err == nil && s.Index >= stored.Base && is.term(s.Index) != s.Term {
 		w.fail("start", "%v starts from a snapshot up to entry %d of term %d with a log that has term %d there", m.id, s.Index, s.Term, is.term(s.Index))
 	}
-	if again {
+	switch {
+	case again && err != nil:
+		m.shadow.known = false // the disk failed while they were made to fit: the log is as it was, or begins anew
+	case again:
 		w.mark(mended)
 		m.shadow.durable = is
 	}
