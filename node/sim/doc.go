@@ -14,9 +14,11 @@
 //	life.go      how it starts, recovers, ends and crashes
 //	disk.go      the disk that fails
 //	shadow.go    what a log must hold at a start
-//	succession.go who may be a member, and who may lead next
+//	succession.go   who may be a member, and who may lead next
+//	stray.go     messages of another cluster
 //	network.go   what becomes of a message
 //	client.go    who reads and writes
+//	api.go       what a member does with that
 //	operator.go  who adds and removes members
 //	fault.go     what goes wrong
 //	damage.go    what goes wrong with a disk
