@@ -71,7 +71,7 @@ func (r *Raft) HashAs(as func(ID) ID) uint64 {
 		h.words(uint64(c.index))
 		h.configuration(c.configuration)
 	}
-	h.flags(r.install != nil, r.restart != nil)
+	h.flags(r.needed, r.install != nil, r.restart != nil)
 	for _, f := range r.forwarded {
 		h.words(f.key, f.context)
 	}

@@ -27,10 +27,14 @@ func (r *Raft) tickElection() {
 	}
 }
 
-// mayCampaign: voters may; learners (but see handlePreVote), strangers and removed members may not. But while its removal is not
+// mayCampaign: voters may; learners, strangers and removed members may not. But while its removal is not
 // known to be committed a member still campaigns, without counting its own vote: it may be the only one
-// whose log is long enough, and then nobody else could win (thesis §4.2.2).
+// whose log is long enough, and then nobody else could win (thesis §4.2.2). So may a learner that was asked for its vote
+// and had to refuse it (needed).
 func (r *Raft) mayCampaign() bool {
+	if r.needed && r.learns() {
+		return true
+	}
 	now := r.configurations[len(r.configurations)-1]
 	if now.configuration.IsVoter(r.config.ID) || len(r.configurations) == 1 {
 		return now.configuration.IsVoter(r.config.ID)
@@ -130,29 +134,33 @@ func (r *Raft) countVote(from ID, granted bool) {
 }
 
 // handlePreVote: yes to who could win an election now: the term is new, its log is not behind (§5.4.1), and
-// no leader is heard. It changes nothing here, but for a learner that refuses because its own log is longer. Who asks it
-// counts it as a voter, by a promotion that it does not have, and may not win without it; so it asks for votes itself. It is
-// elected by the voters that it knows, and leads until what it has is committed.
+// no leader is heard. It promises nothing, and changes nothing but what behind does.
 func (r *Raft) handlePreVote(m *Message) {
-	why, needed := "", false
+	why := ""
 	switch {
 	case m.Term <= r.hard.Term:
 		why = "the term is not new"
 	case r.hearsLeader():
 		why = "a leader is heard"
 	case !r.log.upToDate(m.Index, m.LogTerm):
-		why, needed = "its log is behind", r.role == Follower && r.learns()
+		why = r.behind()
 	}
 	if why != "" {
 		r.tracef("would not vote for %v in term %d: %s", m.From, m.Term, why)
 		r.promise(Message{Type: MsgPreVoteReply, To: m.From, Reject: true})
-		if needed {
-			r.preCampaign()
-		}
 		return
 	}
 	r.tracef("would vote for %v in term %d", m.From, m.Term)
 	r.send(Message{Type: MsgPreVoteReply, To: m.From, Term: m.Term})
+}
+
+// behind is why a vote is refused to a log that ends before ours (§5.4.1). Who asks a learner counts it as a voter, by a
+// promotion that it does not have, and may not win without it. So from now on it waits for a leader as a voter does, and then
+// asks for votes itself. It is elected by the voters that it knows, and leads until what it has is committed. To ask at once, while
+// who asked it goes on asking others, would be to lose to it each time, and it may lose each time too (the simulator).
+func (r *Raft) behind() string {
+	r.needed = r.learns()
+	return "its log is behind"
 }
 
 func (r *Raft) handlePreVoteReply(m *Message) {
@@ -172,7 +180,7 @@ func (r *Raft) handleVote(m *Message) {
 	case r.hard.Vote != 0 && r.hard.Vote != m.From:
 		why = "already voted for " + r.name(r.hard.Vote)
 	case !r.log.upToDate(m.Index, m.LogTerm):
-		why = "its log is behind"
+		why = r.behind()
 	}
 	if why != "" {
 		r.tracef("refuse %v a vote: %s", m.From, why)
@@ -195,7 +203,7 @@ func (r *Raft) handleVoteReply(m *Message) {
 // until an entry of its own term is committed a leader does not know what is (§8).
 func (r *Raft) becomeLeader() {
 	r.tracef("win the election with %s of %d", r.names(r.candidate.granted), r.Configuration().Voters())
-	r.role, r.candidate, r.leader, r.elapsed = Leader, nil, r.config.ID, 0
+	r.role, r.candidate, r.leader, r.elapsed, r.needed = Leader, nil, r.config.ID, 0, false
 	r.lead = &lead{progress: map[ID]*progress{}, firstOwn: r.log.last() + 1}
 	for _, e := range r.log.slice(r.committed+1, r.log.last(), 1<<62) {
 		r.lead.uncommitted += len(e.Data) // inherited, and to be committed with ours

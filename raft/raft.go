@@ -26,6 +26,7 @@ type Raft struct {
 	elapsed        int               // ticks since the leader was heard or a vote was granted; on a leader, since the last check-quorum
 	timeout        int               // election time-out in ticks, drawn anew for each wait
 	random         uint64
+	needed         bool            // a learner without which nobody may win, until a leader is heard
 	forwarded      []forwardedRead // reads that were sent to the leader
 	saved          HardState       // on disk
 	handed         HardState       // given out in a Save
@@ -305,6 +306,7 @@ func (r *Raft) becomeFollower(term Term, leader ID) {
 	r.resetTimeout()
 	switch {
 	case leader != 0:
+		r.needed = false
 		r.tracef("follow %v", leader)
 	case was != Follower:
 		r.tracef("step down from %v", was)
