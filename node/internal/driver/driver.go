@@ -85,10 +85,11 @@ type Driver struct {
 	transfers     []func(raft.ID, error)
 	taking        bool // a snapshot is being written
 	takers        []func(raft.Index, error)
-	sinceSnapshot int   // bytes of commands applied
-	takenBytes    int   // of those, what the snapshot under way is to cover
-	takeRests     int   // ticks until one that is due is tried again, after one that failed
-	failure       error // why the member cannot go on
+	sinceSnapshot int        // bytes of commands applied
+	takenBytes    int        // of those, what the snapshot under way is to cover
+	takeRests     int        // ticks until one that is due is tried again, after one that failed
+	received      raft.Index // of the latest snapshot here that Raft may not know of; zero if there is none
+	failure       error      // why the member cannot go on
 }
 
 type waitingProposal struct {
@@ -295,6 +296,7 @@ func (d *Driver) pump() {
 			d.advance(s.Index)
 		}
 		d.apply(ready.Committed)
+		d.claim()
 		d.answerReads(ready.Reads)
 	}
 	d.takeIfDue()

@@ -76,8 +76,7 @@ func (d *Driver) take() {
 func (d *Driver) Taken(s raft.Snapshot, err error) {
 	d.taking = false
 	if err == nil {
-		d.step(raft.SnapshotTaken{Snapshot: s})
-		d.config.Disk.DropPrefix(d.raft.FirstIndex() - 1)
+		d.took(s)
 	} else {
 		d.sinceSnapshot += d.takenBytes
 		d.takeRests = int(takeAgainAfter / max(d.config.TickEvery, time.Millisecond))
@@ -107,7 +106,10 @@ func (d *Driver) DeliverSnapshot(m raft.Message) error {
 	if err != nil {
 		return err
 	}
-	if latest, ok := d.config.Snapshots.Latest(); ok && latest.Index > s.Index {
+	latest, ok := d.config.Snapshots.Latest()
+	d.received = latest.Index
+	defer d.claim()
+	if ok && latest.Index > s.Index {
 		if latest.Term > m.Term {
 			return nil
 		}
@@ -125,6 +127,25 @@ func (d *Driver) DeliverSnapshot(m raft.Message) error {
 	defer held.Close()
 	d.Deliver([]raft.Message{m})
 	return nil
+}
+
+// claim tells Raft of a snapshot that was received and that its sender's message, which was too late, did not install. It took the place
+// of the one that Raft knows, which this member could no longer send to anybody. Once its entries are applied it is as good as
+// one that was taken here.
+func (d *Driver) claim() {
+	if d.received == 0 || d.received > d.config.Machine.Applied() {
+		return
+	}
+	d.received = 0
+	if s, ok := d.config.Snapshots.Latest(); ok && s.Index <= d.config.Machine.Applied() && s.Index > d.raft.Snapshot().Index {
+		d.took(s)
+	}
+}
+
+// took tells Raft, and drops what the log need not keep any more.
+func (d *Driver) took(s raft.Snapshot) {
+	d.step(raft.SnapshotTaken{Snapshot: s})
+	d.config.Disk.DropPrefix(d.raft.FirstIndex() - 1)
 }
 
 // sendOut gives messages to the transport, but for snapshots, which travel beside them.
