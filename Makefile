@@ -10,6 +10,7 @@ STATIC  := CGO_ENABLED=0 go build -trimpath -ldflags=-s
 # The race detector needs a C compiler; everything else does not.
 RACE    := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null && echo -race)
 DOCKER  := $(shell timeout 5 docker info >/dev/null 2>&1 && echo yes)
+BROWSER := $(shell command -v chromium chromium-browser google-chrome chrome)
 
 .PHONY: help build image test lint bench endurance soak etcd sim bugs compare chaos chaos-long doctor up down clean
 
@@ -45,6 +46,8 @@ PLAIN  := ./raft/... ./node/sim ./node/internal/wal ./node/internal/vfs ./linear
 test: lint build $(MAYBE_IMAGE) ## unit tests, scripts, some simulated clusters, the race detector where it pays, containers where Docker answers
 	go test $(PLAIN)
 	go test $(RACE) $$(go list ./node/... ./harness/... ./chaos/... | grep -vxF "$$(go list $(PLAIN))")
+	@$(if $(DOCKER),,echo "skipped: the tests in containers, for Docker does not answer; bin/raftlab doctor says how to mend it")
+	@$(if $(BROWSER),,echo "skipped: the tests of pages, for there is no Chromium in PATH; apt-get install chromium")
 
 # In a module of its own, so that nobody else carries etcd.
 bench: build ## PUT and GET beside etcd and a bare HTTP handler, about ten minutes: BENCH=-quick for one
