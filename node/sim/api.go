@@ -34,7 +34,8 @@ func (w *world) request(m *member, x *call, back func(answer)) {
 	}
 	life := m.life
 	if x.kind == linearizability.Get {
-		m.inbox.Reads = append(m.inbox.Reads, func(_ raft.Index, err error) {
+		floor := w.watch.Committed()
+		m.inbox.Reads = append(m.inbox.Reads, func(granted raft.Index, err error) {
 			if m.life != life || !m.up {
 				return
 			}
@@ -42,6 +43,7 @@ func (w *world) request(m *member, x *call, back func(answer)) {
 				back(answer{err: err})
 				return
 			}
+			w.readGranted(m, x, granted, floor)
 			item, ok, at := m.store.Get(x.key)
 			if x.list {
 				w.listed(m, m.list(), at.Index)

@@ -204,8 +204,16 @@ func (w *world) listed(m *member, list []kv.Entry, at raft.Index) {
 	}
 }
 
-// answered checks an answer that a client got against the ledger: an index that is not before what was acknowledged
-// when the call began, the value that the key held there, the command that stands there.
+// readGranted checks the index from which on a member may answer a read: it is not before what anybody had committed when the
+// member was asked. What the member answers then is mostly newer, and shows a mistake about this once in a thousand times.
+func (w *world) readGranted(m *member, c *call, granted, floor raft.Index) {
+	if granted < floor {
+		w.fail("stale", "%v may answer call %d from entry %d on; entry %d was committed before it was asked", m.id, c.id, granted, floor)
+	}
+}
+
+// answered checks an answer that a client got against the ledger: an index that is not before what anybody had committed
+// when the call began, which is more than what had been acknowledged, the value that the key held there, the command that stands there.
 func (w *world) answered(c *call, a answer) {
 	l := &w.ledger
 	if a.index > l.last() {
@@ -214,7 +222,7 @@ func (w *world) answered(c *call, a answer) {
 	}
 	if c.kind == linearizability.Get {
 		if a.index < c.floor {
-			w.fail("stale", "call %d read the state after entry %d; entry %d had been acknowledged before it began", c.id, a.index, c.floor)
+			w.fail("stale", "call %d read the state after entry %d; entry %d was committed before it began", c.id, a.index, c.floor)
 		}
 		if v := l.at(c.key, a.index); v.here != a.here || v.value != a.value {
 			w.fail("ledger", "call %d read %q of key %s after entry %d; the ledger has %q", c.id, a.value, c.key, a.index, v.value)
@@ -224,7 +232,7 @@ func (w *world) answered(c *call, a answer) {
 			w.fail("ledger", "call %d wrote %q and was answered with entry %d, which is of %q", c.id, c.value, a.index, at.value)
 		}
 		if a.index <= c.floor && c.attempt == 1 && !a.repeat { // the same request with the same key was an earlier call
-			w.fail("stale", "call %d wrote entry %d; entry %d had been acknowledged before it began", c.id, a.index, c.floor)
+			w.fail("stale", "call %d wrote entry %d; entry %d was committed before it began", c.id, a.index, c.floor)
 		}
 	}
 	w.history.acknowledged = max(w.history.acknowledged, a.index)

@@ -32,6 +32,17 @@ func (w *world) runToEnd() {
 	}
 }
 
+// notice runs what is left, and demands that this check has failed.
+func (w *world) notice(t *testing.T, check, says string) {
+	t.Helper()
+	if w.failure == nil {
+		w.runToEnd()
+	}
+	if w.failure == nil || w.failure.Check != check || !strings.Contains(w.failure.Message, says) {
+		t.Fatalf("found %v; want %s: ...%s...", w.failure, check, says)
+	}
+}
+
 func put(t *testing.T, index raft.Index, key, value, once string) raft.Entry {
 	t.Helper()
 	data, err := kv.Command{Op: kv.Put, Key: key, Value: []byte(value), IdempotencyKey: once}.AppendBinary(nil)
@@ -44,10 +55,7 @@ func put(t *testing.T, index raft.Index, key, value, once string) raft.Entry {
 // TestEachCheckNoticesWhatItIsFor plants one broken promise for each check, and nothing else; without the plant the same
 // run passes.
 func TestEachCheckNoticesWhatItIsFor(t *testing.T) {
-	for _, c := range []struct {
-		name, check, says string
-		plant             func(*testing.T, *world)
-	}{
+	for _, c := range []plant{
 		{"two members apply different entries", "ledger", "others applied", func(t *testing.T, w *world) {
 			a, b := machine{kv.New(), w, w.members[0]}, machine{kv.New(), w, w.members[1]}
 			a.Apply(put(t, 1, "k", "one", ""))
@@ -74,7 +82,7 @@ func TestEachCheckNoticesWhatItIsFor(t *testing.T) {
 			machine{kv.New(), w, w.members[0]}.Apply(put(t, 1, "k", "one", ""))
 			w.restored(w.members[1], 1, 99)
 		}},
-		{"a read goes back in time", "stale", "had been acknowledged", func(t *testing.T, w *world) {
+		{"a read goes back in time", "stale", "was committed before", func(t *testing.T, w *world) {
 			machine{kv.New(), w, w.members[0]}.Apply(put(t, 1, "k", "one", ""))
 			w.answered(&call{id: 1, kind: linearizability.Get, key: "k", floor: 2}, answer{index: 1, here: true, value: "one"})
 		}},
@@ -185,12 +193,7 @@ func TestEachCheckNoticesWhatItIsFor(t *testing.T) {
 				w.ledger = newLedger(kv.SessionsMax)
 			}
 			c.plant(t, w)
-			if w.failure == nil {
-				w.runToEnd()
-			}
-			if w.failure == nil || w.failure.Check != c.check || !strings.Contains(w.failure.Message, c.says) {
-				t.Fatalf("found %v; want %s: ...%s...", w.failure, c.check, c.says)
-			}
+			w.notice(t, c.check, c.says)
 		})
 	}
 	w := smallWorld(t)

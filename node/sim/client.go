@@ -37,7 +37,7 @@ type call struct {
 	command []byte
 
 	began, ended time.Duration
-	floor        raft.Index // the greatest index that was acknowledged when it began
+	floor        raft.Index // the greatest index that anybody had committed when it began
 	attempt      int
 	hops         int
 	doubt        bool // an earlier attempt may have happened
@@ -105,7 +105,7 @@ func (c *client) next() {
 		return
 	}
 	w.load.called++
-	x := &call{id: int64(len(w.history.calls) + 1), client: c, process: c.process, key: k.name, began: w.now, judged: true, floor: w.history.acknowledged}
+	x := &call{id: int64(len(w.history.calls) + 1), client: c, process: c.process, key: k.name, began: w.now, judged: true, floor: w.watch.Committed()}
 	w.history.calls = append(w.history.calls, x)
 	c.choose(x, k)
 	k.ops++
@@ -203,13 +203,17 @@ func (c *client) try(x *call, k *keyUse) {
 		if w.network.clientCut[m.slot] > 0 {
 			return
 		}
-		w.later(w.network.latency(w), func() {
+		w.later(w.clientLatency(), func() {
 			if x.outcome == "" && x.attempt == attempt {
 				c.returned(x, k, a)
 			}
 		})
 	}
-	w.later(w.plan.Patience, func() {
+	patience := w.plan.Patience
+	if w.healing {
+		patience = max(patience, healedPatience)
+	}
+	w.later(patience, func() {
 		if x.outcome == "" && x.attempt == attempt {
 			x.doubt = true
 			c.tired(x, k)
@@ -218,7 +222,7 @@ func (c *client) try(x *call, k *keyUse) {
 	if w.network.clientCut[m.slot] > 0 {
 		return
 	}
-	w.later(w.network.latency(w), func() { w.request(m, x, back) })
+	w.later(w.clientLatency(), func() { w.request(m, x, back) })
 }
 
 // returned takes an answer.
@@ -323,8 +327,27 @@ func (c *client) end(x *call, k *keyUse, outcome linearizability.Outcome) {
 	if outcome == linearizability.Failed {
 		think += failedPause // nobody leads, perhaps
 	}
-	w.later(time.Duration(w.chance.clients.Int64N(int64(think)+1)), c.next)
+	w.later(w.burst(time.Duration(w.chance.clients.Int64N(int64(think)+1))), c.next)
+}
+
+// burst makes the end of a pause one at which others begin, too.
+func (w *world) burst(pause time.Duration) time.Duration {
+	if w.plan.Burst == 0 {
+		return pause
+	}
+	return (w.now+pause)/w.plan.Burst*w.plan.Burst + w.plan.Burst - w.now
 }
 
 // failedPause is the longest pause after a call that certainly failed.
 const failedPause = 50 * time.Millisecond
+
+// healedPatience is the least that a client waits for an answer after the heal, when it must get one.
+const healedPatience = 200 * time.Millisecond
+
+// clientLatency is what a client's words take to a member, or back.
+func (w *world) clientLatency() time.Duration {
+	if w.plan.Near {
+		return 0
+	}
+	return w.network.latency(w)
+}

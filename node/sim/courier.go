@@ -32,8 +32,8 @@ func (c *courier) Take(s raft.Snapshot, write func(io.Writer) error) {
 		if err != nil {
 			w.mark(snapshotFailed)
 			w.tell("%v could not write its snapshot of entries up to %d: %v", m.id, s.Index, err)
-		} else if latest, _ := m.snaps.Latest(); latest.Index < s.Index {
-			w.fail("disk", "%v says that its snapshot of entries up to %d is written; the latest is one up to %d", m.id, s.Index, latest.Index)
+		} else {
+			w.snapshotKept(m, s)
 		}
 		c.tell(0, func(d *driver.Driver) { d.Taken(s, err) })
 	})
@@ -143,6 +143,7 @@ func (w *world) snapshotOffered(from, to *member, message raft.Message, body []b
 		answer(err)
 		return
 	}
+	w.streaming(from, to, travel)
 	life := to.life
 	w.later(travel, func() {
 		if to.life != life {
@@ -170,6 +171,7 @@ func (w *world) snapshotArrives(from, to *member, message raft.Message, body []b
 		answer(err)
 		return
 	}
+	w.newestKept(to)
 	w.mark(snapshotSent)
 	if !from.up || from.role != raft.Leader {
 		w.mark(snapshotOfDeposed)

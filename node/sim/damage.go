@@ -26,8 +26,7 @@ func (w *world) diskFault(f Fault, m *member) bool {
 			return false
 		}
 		w.crash(m, false) // with a power cut, damage to the last batch would look like a torn write: a limit that wal names
-		m.lost = w.flip(m)
-		m.shadow.known = false
+		m.lost = w.flip(m, f.N)
 		w.restartAfter(m, f.For)
 		return m.lost
 	case LoseLog:
@@ -55,8 +54,11 @@ func (w *world) loseLog(f Fault, m *member) bool {
 	return m.fs.Mem.SyncDir(dataDir) == nil
 }
 
-// flip changes one bit of a file, of those that hold something.
-func (w *world) flip(m *member) bool {
+// headBytes are the first of a file, which say what it is.
+const headBytes = 64
+
+// flip changes one bit of a file, of those that hold something; where, says Flip.
+func (w *world) flip(m *member, where uint64) bool {
 	rng := w.chance.faults
 	var files []string
 	for _, dir := range []string{dataDir, dataDir + "/snapshots"} {
@@ -82,14 +84,17 @@ func (w *world) flip(m *member) bool {
 	if err != nil || size == 0 {
 		return false
 	}
+	if where == 1 {
+		size = min(size, headBytes)
+	}
 	for range 200 {
 		at := rng.Int64N(size)
-		var b [1]byte
-		if _, err := f.ReadAt(b[:], at); err != nil || b[0] == 0 {
+		var b [4]byte
+		if n, _ := f.ReadAt(b[:], at); n == 0 || (where == 2) != (b[0] == 0) || b == [4]byte{} {
 			continue
 		}
 		b[0] ^= 1 << rng.IntN(8)
-		_, err := f.WriteAt(b[:], at)
+		_, err := f.WriteAt(b[:1], at)
 		return err == nil && f.Sync() == nil
 	}
 	return false

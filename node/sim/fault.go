@@ -23,8 +23,8 @@ const (
 	Clog                          // what the member sends to slot N is held up
 	ClientsCut                    // clients cannot reach the member
 	Lossy                         // N percent of all messages are lost
-	Crash                         // the power is cut: what was not synced may be lost in any part
-	Kill                          // the process ends: what was written stays; N 1: the power is cut soon after it started again
+	Crash                         // the power is cut: what was not synced may be lost in any part; N as for kill
+	Kill                          // the process ends: what was written stays; N has again: the power is cut soon after it started again; N has writing: it ends while it next writes
 	CrashAll                      // the power of all is cut
 	CrashInstall                  // the power is cut when the next snapshot has arrived, before the log knows
 	CrashCall                     // the power is cut before the Nth call that changes the file system from now
@@ -37,13 +37,13 @@ const (
 	StuckSync                     // no fsync ends
 	Full                          // the disk has no room; N 1: not even to overwrite what is there
 	SyncFails                     // the next fsync fails
-	Flip                          // the process ends, and a bit on the disk changes
+	Flip                          // the process ends, and a bit on the disk changes: N 0: anywhere, N 1: at the beginning of a file, N 2: in a zero before a number
 	LoseLog                       // the files of the log are lost, and the snapshots are left
 	Wipe                          // the disk is lost; the member comes back as a new one
 	Add                           // a new member joins
 	Remove                        // the member is removed
-	Churn                         // for a while, whoever is elected is asked at once to remove a member
-	Topple                        // for a while, whoever is elected is soon struck: it crashes, or is cut off
+	Churn                         // for a while, whoever is elected is asked at once to remove a member, and N more
+	Topple                        // for a while, whoever is elected is soon struck: it crashes, or is cut off; topple.go has N
 	Transfer                      // leadership is handed to slot N
 	Snapshot                      // the member takes a snapshot now
 	Stray                         // for a while, N messages come from a member of another cluster
@@ -114,7 +114,7 @@ func (w *world) faultOn(f Fault, m *member) bool {
 	if f.Kind <= Lossy {
 		w.cutFault(f, m)
 		if f.Kind <= Bridge && m.role == raft.Leader && w.chance.faults.IntN(4) == 0 {
-			w.changeBeside(m)
+			w.changeBeside(m, 0)
 		}
 		return true
 	}
@@ -188,34 +188,45 @@ func (w *world) cutFault(f Fault, m *member) {
 	})
 }
 
-// changeBeside asks a leader that has just been cut off to remove a member: the change may never be committed, and then
-// every member that took it must go back.
-func (w *world) changeBeside(m *member) {
-	other := w.members[w.chance.faults.IntN(len(w.members))]
-	if other == m || !m.up || !w.mayRemove(other.id) {
-		return
+// changeBeside asks a leader that has just been cut off to remove a member, or more: the change may never be committed, and
+// then every member that took it must go back.
+func (w *world) changeBeside(m *member, more uint64) {
+	for range 1 + more {
+		other := w.members[w.chance.faults.IntN(len(w.members))]
+		if other == m || !m.up || !w.mayRemove(other.id) {
+			continue
+		}
+		w.ask(m, raft.Change{Type: raft.Remove, Member: raft.Member{ID: other.id}}, func(error) {})
 	}
-	w.ask(m, raft.Change{Type: raft.Remove, Member: raft.Member{ID: other.id}}, func(error) {})
 }
+
+// What N of a crash or a kill has.
+const (
+	again   = 1 << iota // the power is cut soon after it started again
+	writing             // it ends while it next writes: with nothing half done there is little to lose
+)
 
 // endFault ends a process.
 func (w *world) endFault(f Fault, m *member) {
+	if f.N&writing != 0 && f.Kind <= Kill {
+		if !m.writing {
+			m.endAtWrite = &f
+			return
+		}
+		if !m.fs.dead {
+			w.cutShort(m, 1, pick(draw{w.chance.faults}, 1, 1, cutShortMax-1))
+		}
+	}
 	switch f.Kind {
 	case Crash:
 		w.crash(m, true)
+		w.endAgain(f, m)
 	case Kill:
 		if m.writing && !m.fs.dead {
-			w.cutShort(m) // what was written is in the page cache, synced or not
+			w.cutShort(m, 0, cutShortMax) // what was written is in the page cache, synced or not
 		}
 		w.crash(m, false)
-		if f.N == 1 {
-			w.later(max(f.For, time.Millisecond)+time.Duration(w.chance.faults.Int64N(int64(killedAgainMax))), func() {
-				if m.up && !w.healing {
-					w.crash(m, true)
-					w.restartAfter(m, f.For)
-				}
-			})
-		}
+		w.endAgain(f, m)
 	case CrashInstall:
 		m.cutInstall, m.fs.downFor = true, f.For
 		return
@@ -232,8 +243,36 @@ func (w *world) endFault(f Fault, m *member) {
 	w.restartAfter(m, f.For)
 }
 
+// endAgain cuts the power soon after the member started again, if that is part of the fault.
+func (w *world) endAgain(f Fault, m *member) {
+	if f.N&again == 0 {
+		return
+	}
+	w.later(max(f.For, time.Millisecond)+time.Duration(w.chance.faults.Int64N(int64(killedAgainMax))), func() {
+		if m.up && !w.healing {
+			w.crash(m, true)
+			w.restartAfter(m, f.For)
+		}
+	})
+}
+
 // killedAgainMax is how long a member whose process was killed lives at most, where the machine is about to die too.
 const killedAgainMax = 20 * time.Millisecond
+
+// endWriting ends a member somewhere in a write that takes so long, if that is what it waits for.
+func (w *world) endWriting(m *member, took time.Duration) {
+	f := m.endAtWrite
+	if f == nil {
+		return
+	}
+	m.endAtWrite = nil
+	w.laterFor(m, time.Duration(w.chance.faults.Int64N(int64(took)+1)), func() {
+		if m.writing && !w.healing {
+			w.mark(endedWriting)
+			w.endFault(*f, m)
+		}
+	})
+}
 
 // stop is SIGTERM: the member hands over if it leads, answers who waits, and closes its log.
 func (w *world) stop(m *member, downFor time.Duration) {
@@ -350,9 +389,9 @@ func (w *world) memberFault(f Fault, m *member) bool {
 		}
 		w.wish(raft.Remove, raft.Member{ID: m.id}, false)
 	case Churn:
-		w.churnTill = w.now + f.For
+		w.churnTill, w.hurry = w.now+f.For, f.N
 	case Topple:
-		w.toppleTill = w.now + f.For
+		w.toppleTill, w.toppleHow = w.now+f.For, f.N
 		if leader := w.leader(); leader != nil {
 			w.topple(leader)
 		}

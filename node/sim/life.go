@@ -38,6 +38,7 @@ func (w *world) start(m *member) {
 		w.fail("start", "%v starts, and its log is lost: snapshots are all that is left", m.id)
 		return
 	}
+	w.newestKept(m)
 	m.lost = false // it has read all its data: the bit that was flipped means nothing
 	w.tell("%v starts, life %d", m.id, m.life)
 	w.options.Picture.up(m.slot, w.now, true)
@@ -78,8 +79,8 @@ func (w *world) open(m *member) (raft.Stored, raft.ClusterID, error) {
 	}
 	stored, again, err := driver.Recover(log, found, m.snaps)
 	is := imageOf(stored.HardState, wal.Position{Index: stored.Base, Term: stored.BaseTerm}, stored.Entries)
-	if s := stored.Snapshot; err == nil && s.Index >= stored.Base && is.term(s.Index) != s.Term {
-		w.fail("start", "%v starts from a snapshot up to entry %d of term %d with a log that has term %d there", m.id, s.Index, s.Term, is.term(s.Index))
+	if err == nil {
+		w.startsOn(m, stored.Snapshot, is)
 	}
 	switch {
 	case again && err != nil:
@@ -97,7 +98,7 @@ func (w *world) driverConfig(m *member, stored raft.Stored, id raft.ClusterID) d
 		Raft: raft.Config{
 			ID: m.id, Cluster: id, Seed: mix(p.Seed, uint64(m.id), uint64(m.life), 9),
 			HeartbeatTicks: p.Heartbeat, ElectionTicks: p.Election, MaxAppendBytes: p.AppendBytes, MaxInflightAppends: p.Inflight,
-			MaxInflightBytes: p.InflightBytes, MaxUncommittedBytes: p.Uncommitted, TailEntries: max(p.Tail, 1),
+			MaxInflightBytes: p.InflightBytes, MaxUncommittedBytes: p.Uncommitted, TailEntries: max(p.Tail, 1) + m.slot%2*p.Uneven,
 			Trace: w.heard, TraceDetail: w.story.on(),
 		},
 		Stored: stored, Address: m.address, TickEvery: p.Tick, Machine: machine{m.store, w, m}, Disk: &m.queue,
@@ -156,10 +157,10 @@ func (w *world) crash(m *member, cut bool) {
 	m.shadow.known = m.shadow.known && !m.starting // a recovery may have changed the log, or not
 	if cut && m.writing && !m.fs.dead && !m.starting {
 		w.mark(crashedInSave)
-		w.cutShort(m)
+		w.cutShort(m, 0, cutShortMax)
 	}
 	m.up, m.writing, m.starting = false, false, false
-	m.fs.cutAt, m.fs.failing, m.cutSend, m.cutInstall = 0, false, 0, false
+	m.fs.cutAt, m.fs.failing, m.cutSend, m.cutInstall, m.endAtWrite = 0, false, 0, false, nil
 	m.driver, m.log, m.snaps, m.store = nil, nil, nil, nil
 	m.inbox, m.queue, m.spare = driver.Inbox{}, driver.Queue{}, nil
 	if cut {
@@ -171,9 +172,12 @@ func (w *world) crash(m *member, cut bool) {
 	w.options.Picture.up(m.slot, w.now, false)
 }
 
-// cutShort lets the write that was under way go as far as it got: to any of its calls.
-func (w *world) cutShort(m *member) {
-	m.fs.cutAt = m.fs.calls + 1 + w.chance.disk.Uint64N(5)
+// cutShortMax is how many calls a write takes that makes a new file.
+const cutShortMax uint64 = 5
+
+// cutShort lets the write that was under way go as far as it got: through so many of its calls, and up to some more.
+func (w *world) cutShort(m *member, through, more uint64) {
+	m.fs.cutAt = m.fs.calls + through + 1 + w.chance.disk.Uint64N(more)
 	defer func() {
 		if p := recover(); p != nil {
 			if _, cut := p.(powerCut); !cut {

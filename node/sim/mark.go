@@ -73,6 +73,8 @@ const (
 	healedBehindSnapshot
 	witnessPassed
 	struckAtCommit
+	struckAtStream
+	endedWriting
 
 	markCount
 )
@@ -95,6 +97,7 @@ var markNames = [markCount]string{
 	conditionFailed: "condition-failed", readAtFollower: "read-at-a-follower", readGivenUp: "read-given-up", overloaded: "overloaded",
 	memberPaused: "member-paused", clockJumped: "clock-jumped", stoppedOrderly: "stopped-in-order", healedDeaf: "healed-beside-a-deaf-member", healedHungLeader: "healed-while-the-leader's-disk-hangs",
 	healedBehindSnapshot: "healed-by-a-snapshot", witnessPassed: "claims-judged-by-the-witness", struckAtCommit: "leader-struck-as-it-commits",
+	struckAtStream: "leader-struck-as-it-sends-a-snapshot", endedWriting: "ended-while-it-writes",
 }
 
 func (m Mark) String() string { return markNames[m] }

@@ -27,6 +27,7 @@ type member struct {
 	logLost bool // it has snapshots and no log
 	stopped bool // the operator has switched it off
 	shadow  shadow
+	newest  raft.Index // of its snapshots
 
 	// With the process; a life is one of it.
 	life     uint32
@@ -62,6 +63,8 @@ type member struct {
 	stuckTill time.Duration
 
 	strikeAtCommit bool             // it is struck when it commits something as the leader that it is
+	strikeAtStream bool             // it is struck when it sends a snapshot as the leader that it is
+	endAtWrite     *Fault           // it ends while it next writes
 	cutSend        raft.MessageType // the power is cut when the next of these is sent
 	cutInstall     bool             // the power is cut when the next snapshot has arrived
 }
@@ -83,7 +86,7 @@ func (w *world) newDisk(m *member) {
 	m.fs = &disk{Mem: vfs.NewMem(), mark: w.mark, chance: w.chance.disk}
 	m.logLost = false
 	m.lost, m.stopped, m.founders, m.members, m.since = false, false, nil, raft.Configuration{}, 0
-	m.shadow = shadow{}
+	m.shadow, m.newest = shadow{}, 0
 }
 
 func (m *member) raft() *raft.Raft { return m.driver.Raft() }
@@ -200,9 +203,10 @@ func (w *world) turned(m *member, role raft.Role, term raft.Term) {
 	m.role, m.term = role, term
 	w.options.Picture.turned(m.slot, w.now, role, term)
 	if role == raft.Leader && w.churnTill > w.now {
-		w.changeBeside(m)
+		w.changeBeside(m, w.hurry)
 	}
-	if m.strikeAtCommit = false; role == raft.Leader && w.toppleTill > w.now {
+	m.strikeAtCommit, m.strikeAtStream = false, false
+	if role == raft.Leader && w.toppleTill > w.now {
 		w.topple(m)
 	}
 }
@@ -217,7 +221,9 @@ func (w *world) write(m *member) {
 		}
 		if dirty {
 			m.writing = true
-			w.syncAt(m, w.now+w.syncTime(m))
+			took := w.syncTime(m)
+			w.syncAt(m, w.now+took)
+			w.endWriting(m, took)
 			return
 		}
 		w.finish(m)

@@ -42,9 +42,12 @@ type Plan struct {
 	Stream                 time.Duration // that a snapshot may be on its way, at most
 	SyncMin, SyncMax       time.Duration // of one fsync
 	Think                  time.Duration // of a client between two calls
+	Burst                  time.Duration // clients begin their calls at its multiples, all at once; zero: each when it likes
 	Patience               time.Duration // of a client with a call
 	Sessions               float64       // share of writes that carry an idempotency key, and are tried again
 	Remembered             int           // idempotency keys; zero: as many as raftd remembers, which no run reaches
+	Near                   bool          // clients are beside the members: nothing that they say or hear takes time
+	Uneven                 int           // entries of tail that every other member keeps more
 
 	Faults []Fault
 }
@@ -81,7 +84,7 @@ func (p *Plan) fields() []field {
 		{"latency-min", &p.LatencyMin}, {"latency-max", &p.LatencyMax}, {"loop", &p.Loop}, {"ordered", &p.Ordered},
 		{"loss", &p.Loss}, {"duplicate", &p.Duplicate}, {"late", &p.Late}, {"late-max", &p.LateMax}, {"stream", &p.Stream},
 		{"sync-min", &p.SyncMin}, {"sync-max", &p.SyncMax}, {"think", &p.Think}, {"patience", &p.Patience}, {"sessions", &p.Sessions},
-		{"remembered", &p.Remembered},
+		{"remembered", &p.Remembered}, {"near", &p.Near}, {"uneven", &p.Uneven}, {"burst", &p.Burst},
 	}
 }
 
@@ -196,10 +199,10 @@ func (p *Plan) Validate() error {
 		return bad("tick %v must be positive, heartbeat %d at least 1 and below election %d", p.Tick, p.Heartbeat, p.Election)
 	case p.LatencyMax < p.LatencyMin, p.SyncMax < p.SyncMin, p.LatencyMin < 0, p.SyncMin < 0, p.Loop < 0:
 		return bad("latencies and syncs must not be negative, and min at most max")
-	case p.Patience <= 0, p.Until <= 0, p.Think < 0, p.Stream < 0, p.LateMax < 0:
-		return bad("patience %v and until %v must be positive; think, stream and late-max not negative", p.Patience, p.Until)
-	case p.Segment < 0, p.Chunk < 0, p.Snapshot < 0, p.Tail < 0, p.Remembered < 0:
-		return bad("segment, chunk, snapshot, tail and remembered must not be negative")
+	case p.Patience <= 0, p.Until <= 0, p.Think < 0, p.Burst < 0, p.Stream < 0, p.LateMax < 0:
+		return bad("patience %v and until %v must be positive; think, burst, stream and late-max not negative", p.Patience, p.Until)
+	case p.Segment < 0, p.Chunk < 0, p.Snapshot < 0, p.Tail < 0, p.Remembered < 0, p.Uneven < 0:
+		return bad("segment, chunk, snapshot, tail, remembered and uneven must not be negative")
 	}
 	for _, f := range p.Faults {
 		if f.Who > slotsMax {

@@ -136,6 +136,30 @@ func (w *world) voteKept(from *member, message *raft.Message) {
 	}
 }
 
+// snapshotKept: a snapshot that is said to be taken is there.
+func (w *world) snapshotKept(m *member, s raft.Snapshot) {
+	if latest, _ := m.snaps.Latest(); latest.Index < s.Index {
+		w.fail("disk", "%v says that its snapshot of entries up to %d is written; the latest is one up to %d", m.id, s.Index, latest.Index)
+	}
+	w.newestKept(m)
+}
+
+// newestKept: the latest snapshot is never older than the latest before: not when one was received, and not after a start.
+func (w *world) newestKept(m *member) {
+	latest, _ := m.snaps.Latest()
+	if latest.Index < m.newest {
+		w.fail("disk", "%v goes back to its snapshot of entries up to %d; it had one up to %d", m.id, latest.Index, m.newest)
+	}
+	m.newest = latest.Index
+}
+
+// startsOn: the snapshot and the log from which a member starts do not contradict each other.
+func (w *world) startsOn(m *member, s raft.Snapshot, log image) {
+	if s.Index >= log.base.Index && log.term(s.Index) != s.Term {
+		w.fail("start", "%v starts from a snapshot up to entry %d of term %d with a log that has term %d there", m.id, s.Index, s.Term, log.term(s.Index))
+	}
+}
+
 // diskBelieved: what a member takes to be on its disk is there, in its log or in its snapshot.
 func (w *world) diskBelieved(m *member) {
 	r := m.raft()

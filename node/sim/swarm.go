@@ -30,15 +30,16 @@ func Seed(word string) (uint64, error) {
 func Draw(seed uint64) Plan {
 	d := draw{rand.New(rand.NewPCG(seed, 0))}
 	p := Plan{
-		Seed: seed, Members: pick(d, 1, 2, 3, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 7), Clients: 1 + d.IntN(8), Keys: 1 + d.IntN(4),
-		Ops: 50 + d.IntN(400), Value: pick(d, 16, 16, 60, 300, 2000), Until: d.between(2*time.Second, 12*time.Second),
+		Seed: seed, Members: pick(d, 1, 2, 3, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 7), Clients: pick(d, 1+d.IntN(8), 1+d.IntN(8), 1+d.IntN(20)), Keys: 1 + d.IntN(4),
+		Ops: 50 + d.IntN(400), Value: pick(d, 16, 60, 300, 2000), Until: d.between(2*time.Second, 11*time.Second),
 		Tick: 10 * time.Millisecond, Heartbeat: pick(d, 1, 2, 5), Tail: pick(d, 1, 5, 20, 200), AppendBytes: pick(d, 1, 64, 500, 4000, 1<<20),
 		Inflight: pick(d, 1, 2, 8, 256), InflightBytes: pick(d, 1000, 16<<20), Uncommitted: pick(d, 2000, 20000, 64<<20),
 		Snapshot: pick(d, 0, 10, 30, 100), Segment: pick(d, 4096, 16384, 65536), Chunk: 4096,
 		LatencyMin: d.between(50*time.Microsecond, time.Millisecond), Loop: pick(d, 0, 20*time.Microsecond, 500*time.Microsecond),
 		Ordered: d.IntN(3) == 0, SyncMin: d.between(20*time.Microsecond, time.Millisecond),
-		Think: d.between(0, 40*time.Millisecond), Patience: d.between(200*time.Millisecond, 2*time.Second),
+		Think: d.between(0, 40*time.Millisecond), Patience: d.between(pick(d, 10*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond), pick(d, 200*time.Millisecond, 2*time.Second)),
 		Sessions: pick(d, 0, 0.3, 1), Remembered: pick(d, 0, 0, 0, 1, 4, 20),
+		Near: d.IntN(3) == 0, Uneven: pick(d, 0, 0, 20, 200), Burst: pick(d, 0, 0, d.between(5*time.Millisecond, 100*time.Millisecond)),
 	}
 	p.Election = p.Heartbeat * pick(d, 4, 10)
 	p.LatencyMax = p.LatencyMin + d.between(0, pick(d, time.Millisecond, 10*time.Millisecond))
@@ -74,7 +75,7 @@ func (d draw) faults(p *Plan) []Fault {
 	switch d.IntN(8) {
 	case 0, 1:
 		return d.toppling(p)
-	case 2:
+	case 2, 3:
 		return d.travelling(p)
 	}
 	return d.mixed(p)
@@ -83,11 +84,12 @@ func (d draw) faults(p *Plan) []Fault {
 // travelling has snapshots on their way while logs, leaders and members change: few members lag so far that they need one, and
 // what a snapshot meets on arrival depends on all that happened since it was sent.
 func (d draw) travelling(p *Plan) []Fault {
-	p.Snapshot, p.Tail, p.Stream = pick(d, 3, 5, 10, 30), pick(d, 1, 5), d.between(0, pick(d, 10*time.Millisecond, time.Second))
+	p.Snapshot, p.Tail, p.Stream = pick(d, 3, 5, 10, 30), pick(d, 1, 5), d.between(0, pick(d, 10*time.Millisecond, time.Second, time.Second))
+	p.Uneven = pick(d, 0, 20, 200)
 	p.Ops = max(p.Ops, 200)
-	faults := d.some(p, []FaultKind{Isolate, Deaf, Crash, Kill, CrashInstall, CrashInstall, CrashInstall, Add, Remove, Wipe, Transfer, Snapshot}, 80)
-	if d.IntN(2) == 0 { // and to members whose logs went another way
-		faults = append(faults, d.toppling(p)[0])
+	faults := d.some(p, []FaultKind{Isolate, Deaf, Crash, Kill, CrashInstall, CrashInstall, Add, Add, Remove, Remove, Churn, Wipe, Transfer, Snapshot}, 80)
+	if d.IntN(4) > 0 { // and to members whose logs went another way
+		faults = append(faults, Fault{At: d.between(100*time.Millisecond, p.Until/2), Kind: Topple, Who: 1, For: p.Until, N: moments | streams})
 	}
 	return faults
 }
@@ -96,7 +98,7 @@ func (d draw) toppling(p *Plan) []Fault {
 	// Leaders that fall one after the other, alone or beside the rest: with much else going on few of them are elected.
 	// Short terms, so that there are many.
 	p.Heartbeat, p.Election = 1, pick(d, 4, 10)
-	faults := []Fault{{At: d.between(100*time.Millisecond, p.Until/2), Kind: Topple, Who: 1, For: p.Until}}
+	faults := []Fault{{At: d.between(100*time.Millisecond, p.Until/2), Kind: Topple, Who: 1, For: p.Until, N: d.Uint64N(2)}}
 	if d.IntN(2) == 0 {
 		faults = append(faults, d.mixed(p)...)
 	}
@@ -143,10 +145,16 @@ func (d draw) some(p *Plan, kinds []FaultKind, most int) []Fault {
 			f.N = uint64(pick(d, raft.MsgVoteReply, raft.MsgVoteReply, raft.MsgVote, raft.MsgAppendReply, raft.MsgAppend, raft.MsgSnapshot))
 		case Drift:
 			f.N = pick(d, uint64(30), 70, 150, 300)
-		case Kill:
-			f.N = pick(d, uint64(0), 0, 1)
+		case Crash, Kill:
+			f.N = d.Uint64N(4)
+		case Churn:
+			f.N = d.Uint64N(3)
+		case Topple:
+			f.N = d.Uint64N(2)
 		case Full:
 			f.N = d.Uint64N(2)
+		case Flip:
+			f.N = d.Uint64N(3)
 		case Stray:
 			f.N = d.Uint64N(10) + 1
 		case Jump:

@@ -10,23 +10,37 @@ import (
 // Figure 8 is three of them. Faults at moments of the clock strike a leader in the milliseconds that matter once in a
 // thousand runs, so this one waits for the moment.
 
+// What N of a toppling has.
+const (
+	moments = 1 << iota // it strikes in more ways: followers too, and as they write; and asks for several changes at once
+	streams             // it waits for snapshots that are on their way
+)
+
+func (w *world) topples(how uint64) bool { return w.toppleHow&how != 0 }
+
 // topple draws when a member that was just elected is struck: at once, within an election time-out, short delays as
 // often as long ones, or when it commits.
 func (w *world) topple(m *member) {
 	rng := w.chance.faults
 	switch rng.IntN(4) {
 	case 0, 1:
-		w.changeBeside(m)
+		w.changeBeside(m, w.inAHurry())
 	case 2:
-		if m.members.Voters() < w.plan.Members {
+		if m.members.Voters() < w.plan.Members || w.topples(moments) && len(w.members) < 2*w.plan.Members {
 			w.addMember()
 		}
+	}
+	if w.topples(moments) && rng.IntN(3) == 0 {
+		w.strikeFollower(m)
 	}
 	if rng.IntN(3) == 0 {
 		m.strikeAtCommit = true
 		return
 	}
 	delay := w.electionTimeout() >> rng.IntN(12)
+	if w.topples(streams) && rng.IntN(2) == 0 { // it waits long for a moment at which a snapshot is on its way
+		m.strikeAtStream, delay = true, 10*w.electionTimeout()
+	}
 	term := m.term
 	w.laterFor(m, time.Duration(rng.Int64N(int64(delay)+1)), func() {
 		if m.role == raft.Leader && m.term == term {
@@ -35,21 +49,64 @@ func (w *world) topple(m *member) {
 	})
 }
 
+// strikeFollower has another member lose power while it writes what the new leader sends.
+func (w *world) strikeFollower(leader *member) {
+	rng := w.chance.faults
+	if m := w.members[rng.IntN(len(w.members))]; m != leader {
+		w.faults[Crash]++
+		w.endFault(Fault{Kind: Crash, N: writing | rng.Uint64N(2)*again, For: draw{rng}.between(time.Millisecond, w.electionTimeout())}, m)
+	}
+}
+
+// inAHurry is how many changes more are asked for than one.
+func (w *world) inAHurry() uint64 {
+	if !w.topples(moments) {
+		return 0
+	}
+	return w.chance.faults.Uint64N(3)
+}
+
+// streaming strikes a leader that begins to send a snapshot while the snapshot is on its way, and whom it is for at the moment
+// at which it has arrived.
+func (w *world) streaming(from, to *member, travel time.Duration) {
+	if !w.topples(streams) || w.toppleTill <= w.now {
+		return
+	}
+	if w.chance.faults.IntN(3) == 0 {
+		to.cutInstall, to.fs.downFor = true, draw{w.chance.faults}.between(time.Millisecond, w.electionTimeout())
+	}
+	if from.strikeAtStream && from.role == raft.Leader {
+		from.strikeAtStream = false
+		w.mark(struckAtStream)
+		w.laterFor(from, time.Duration(w.chance.faults.Int64N(int64(travel)+1)), func() { w.strike(from) })
+	}
+}
+
 func (w *world) electionTimeout() time.Duration { return w.plan.Tick * time.Duration(w.plan.Election) }
 
 // strike ends the member, or cuts it off, for one to three election time-outs: long enough for another to be elected.
 func (w *world) strike(m *member) {
-	m.strikeAtCommit = false
+	m.strikeAtCommit, m.strikeAtStream = false, false
 	if w.healing {
 		return
 	}
 	rng := w.chance.faults
-	f := Fault{Kind: pick(draw{rng}, Isolate, Isolate, Isolate, Mute, Crash, Kill), For: w.electionTimeout() + time.Duration(rng.Int64N(2*int64(w.electionTimeout())))}
+	kinds := []FaultKind{Isolate, Isolate, Isolate, Mute, Crash, Kill}
+	if w.topples(moments) {
+		kinds = append(kinds, Pause)
+	}
+	f := Fault{Kind: pick(draw{rng}, kinds...), For: w.electionTimeout() + time.Duration(rng.Int64N(2*int64(w.electionTimeout())))}
+	if w.topples(moments) && f.Kind <= Kill {
+		f.N = w.chance.faults.Uint64N(4)
+	}
 	w.tell("%v is struck as it leads: %v", m.id, f)
 	w.faults[f.Kind]++
-	if f.Kind < Crash {
+	switch {
+	case f.Kind < Crash:
 		w.cutFault(f, m)
-	} else {
+	case f.Kind == Pause:
+		w.timeFault(f, m)
+	default:
 		w.endFault(f, m)
 	}
 	w.later(f.For, func() {

@@ -102,6 +102,8 @@ type world struct {
 	acting   *member
 
 	churnTill, toppleTill time.Duration
+	hurry                 uint64 // changes that whoever is elected then is asked for beside the first
+	toppleHow             uint64 // N of the fault
 
 	chance struct{ network, disk, clients, faults *rand.Rand }
 
