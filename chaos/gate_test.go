@@ -187,7 +187,7 @@ func TestAFaultThatTakesTheMajorityFromTheLeaderWithAnotherHitsTheLeader(t *test
 // Who was replaced is missed by nobody, though a fault that began before goes on counting it as down.
 func TestWhatAFaultTookFromAMemberThatHasLeftCountsForNothing(t *testing.T) {
 	members := []string{"n2", "n3", "n4", "n5", "n6"} // n6 came for n1
-	both := Effect{Down: []string{"n1", "n7", "n8"}}.And(Effect{Cut: bridge(members, []string{"n4"})})
+	both := Effect{Down: []string{"n1", "n7", "n8"}}.And(Effect{Cut: bridge(members, []string{"n4"}, 2)})
 	if !both.Quorum(members) || both.Loses("n4", members) {
 		t.Errorf("n4 reaches all: %+v", both)
 	}

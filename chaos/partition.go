@@ -15,14 +15,14 @@ import (
 const (
 	Partition Kind = "partition" // the members from every other member, both ways; they still hear each other
 	OneWay    Kind = "one-way"   // one direction only between the members and the rest
-	Bridge    Kind = "bridge"    // two halves that only the members in between can reach
+	Bridge    Kind = "bridge"    // groups that hear each other only through the members in between
 	Ring      Kind = "ring"      // everybody sees a majority, and nobody the same one
 )
 
 func init() {
 	cutting := func(k Kind, target Target, does string, cut func(f Fault, nodes, members []string) []harness.Link, draws ...string) Family {
 		return Family{
-			Kind: k, Does: does, Target: target, Draws: draws, Needs: "a world that can cut links", Able: needs[harness.Networker]("cut links"),
+			Kind: k, Does: does, Target: target, Draws: draws, Needs: "a world that can cut links", Able: needs[harness.Networker]("cut links"), Spares: true,
 			Effect: func(f Fault, nodes, members []string) Effect { return Effect{Cut: cut(f, nodes, members)} },
 			Fits: func(f Fault, nodes, members []string) error {
 				if len(cut(f, nodes, members)) == 0 {
@@ -39,10 +39,22 @@ func init() {
 	apart := cutting(Partition, "", "members are cut off from all others, both ways; those cut off together still hear each other",
 		whole(func(nodes, members []string) []harness.Link { return isolate(members, nodes) }),
 		"partition leader", "partition leader-minority", "partition half", "partition follower")
-	apart.Suffers = "isolated" // a ring or a bridge leaves every leader its majority
+	apart.Suffers = "isolated" // a ring leaves every leader its majority, and so does a bridge between halves
 	Register(apart)
-	Register(cutting(Bridge, One, "the others fall into two halves that hear each other only through the target",
-		whole(func(nodes, members []string) []harness.Link { return bridge(members, nodes) }), "bridge follower"))
+	// In more parts than two it is not drawn: whoever else breaks the target leaves nobody who could lead, and the fault does
+	// not say so. Its log may be behind, and then those that have more can win no election (Omni-Paxos, EuroSys 2023).
+	span := cutting(Bridge, One, "the others fall into groups that hear each other only through the target",
+		func(f Fault, nodes, members []string) []harness.Link {
+			return bridge(members, nodes, int(f.Number("parts")))
+		}, "bridge follower")
+	span.Params = []Param{{Name: "parts", Unit: Number, Default: "2", Means: "how many groups; with as many as there are others nobody but the target can lead"}}
+	span.Check = func(f Fault) error {
+		if f.Number("parts") < 2 {
+			return errors.New("a bridge is between two parts or more")
+		}
+		return nil
+	}
+	Register(span)
 	Register(cutting(Ring, All, "every member hears a majority, and no two the same one; of four members or more",
 		whole(func(_, members []string) []harness.Link { return ring(members) }), "ring all"))
 	oneWay := cutting(OneWay, "", "only one direction between members and all others is cut", oneWay,
@@ -183,10 +195,19 @@ func oneWay(f Fault, nodes, members []string) []harness.Link {
 	})
 }
 
-// bridge cuts the rest into two halves.
-func bridge(all, nodes []string) []harness.Link {
+// bridge cuts the rest into so many parts, as even as can be, or as many as there are.
+func bridge(all, nodes []string, parts int) []harness.Link {
 	rest := slices.DeleteFunc(slices.Clone(all), func(m string) bool { return slices.Contains(nodes, m) })
-	return isolate(rest, rest[:len(rest)/2])
+	parts = min(parts, len(rest))
+	var links []harness.Link
+	for i, from := range rest {
+		for j, to := range rest {
+			if i*parts/len(rest) != j*parts/len(rest) {
+				links = append(links, harness.Link{From: from, To: to})
+			}
+		}
+	}
+	return links
 }
 
 // ring leaves each member as many neighbours on either side as make a majority with it, and no more.

@@ -47,7 +47,7 @@ func TestAPartitionNeedsARuleForEveryLinkAndPacketsBetweenTheTargetAndAMajority(
 }
 
 func TestARingAndABridgeNeedPacketsOnMostOfTheirLinks(t *testing.T) {
-	for name, links := range map[string][]harness.Link{"ring": ring(five), "bridge": bridge(five, []string{"n3"})} {
+	for name, links := range map[string][]harness.Link{"ring": ring(five), "bridge": bridge(five, []string{"n3"}, 2), "parts": bridge(five, []string{"n3"}, 4)} {
 		dropped := make(map[harness.Link]uint64)
 		for _, link := range links {
 			dropped[link] = 0
@@ -79,10 +79,16 @@ func TestARingLeavesEachMemberAMajority(t *testing.T) {
 				t.Errorf("of %d, %s reaches %d", n, m, reach)
 			}
 		}
-		e = Effect{Cut: bridge(all, []string{"n2"})}
+		e = Effect{Cut: bridge(all, []string{"n2"}, 2)}
 		for _, m := range all {
-			if reach := e.reach(m, all); (reach == n) != (m == "n2") {
+			if reach := e.reach(m, all); (reach == n) != (m == "n2") || 2*reach < n {
 				t.Errorf("over the bridge, of %d, %s reaches %d", n, m, reach)
+			}
+		}
+		e = Effect{Cut: bridge(all, []string{"n2"}, n)}
+		for _, m := range all {
+			if e.Loses(m, all) == (m == "n2") || m != "n2" && e.reach(m, all) != 2 {
+				t.Errorf("of %d, all apart but for the bridge, %s reaches %d", n, m, e.reach(m, all))
 			}
 		}
 	}

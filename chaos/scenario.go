@@ -46,7 +46,9 @@ type step struct {
 	shortest, longest time.Duration
 	// over is how long before the end of the step before it this one begins; zero: some quiet time after it.
 	over time.Duration
-	when string // a trigger instead of a time, as in a schedule
+	// after is how long after the beginning of the step before it this one begins, whatever that one does.
+	after time.Duration
+	when  string // a trigger instead of a time, as in a schedule
 }
 
 // A leader that is cut off or killed is followed by an election within about 1.5 election time-outs (0.5 s
@@ -78,11 +80,11 @@ var Scenarios = []Scenario{
 		steps: repeat(3, during("partition half", 4*time.Second))},
 	{Name: "partition-ring", Shows: "everybody hears a majority and nobody the same one, twice; of four members or more",
 		steps: repeat(2, during("ring all", 5*time.Second))},
-	{Name: "bridge", Shows: "two halves that hear each other only through a follower, twice",
-		steps: repeat(2, during("bridge follower", 5*time.Second))},
+	{Name: "bridge", Shows: "two halves that hear each other only through a follower; then everybody hears only that one",
+		steps: []step{during("bridge follower", 10*time.Second), during("bridge follower parts=9", 5*time.Second)}},
 	{Name: "one-way", Shows: "nobody hears the leader; the leader hears nobody; a follower hears nobody",
 		steps: []step{during("one-way leader", 4*time.Second), during("one-way leader direction=in", 4*time.Second),
-			during("one-way follower direction=in", 4*time.Second)}},
+			during("one-way follower direction=in", 10*time.Second)}},
 	{Name: "client-cut", Shows: "cut the clients from the leader, and then from a follower, whose peers still hear them",
 		steps: []step{during("client-cut leader", 3*time.Second), during("client-cut follower", 3*time.Second)}},
 	{Name: "kill-leader", Shows: "SIGKILL the leader and start it again, twice", steps: []step{killLeader, killLeader}},
@@ -102,6 +104,12 @@ var Scenarios = []Scenario{
 		steps: []step{during("loss all loss=10%", 5*time.Second), during("loss leader loss=25%", 5*time.Second)}},
 	{Name: "messy-link", Shows: "packets overtake each other and come twice, on every link; in containers only",
 		steps: []step{during("reorder all", 5*time.Second), during("duplicate all", 5*time.Second), during("reorder leader delay=60ms", 4*time.Second).over1s()}},
+	// Its answers to the leader travel on two connections, and the load is such that it needs another snapshot when it has one.
+	{Name: "late-follower", Shows: "cut a follower with slow links off, twice, while so much is written that it needs one snapshot after another",
+		steps: []step{during("delay n3 delay=80ms jitter=70ms", 15*time.Second),
+			{fault: "partition n3", shortest: 3 * time.Second, longest: 3500 * time.Millisecond, after: time.Second},
+			{fault: "partition n3", shortest: 3 * time.Second, longest: 3500 * time.Millisecond, after: 6 * time.Second}},
+		Load: Load{Clients: 32, Keys: 16, Rate: 600}},
 	{Name: "overlap", Shows: "cut the leader off, and when another is elected pause a follower; kill the leader while all links are slow",
 		steps: []step{during("partition leader", 5*time.Second), {fault: "pause follower", shortest: 2 * time.Second, longest: 2500 * time.Millisecond, when: "when leader"},
 			during("delay all delay=30ms jitter=10ms", 6*time.Second), {fault: "crash leader", shortest: 3 * time.Second, longest: 3500 * time.Millisecond, over: 5 * time.Second}}},
@@ -158,9 +166,13 @@ func (s Scenario) draw(seed uint64) Schedule {
 		quiet := between(random, quietShortest, quietLongest)
 		event, err := parseEvent(strings.Fields(fmt.Sprintf("at 0s %s for %v", step.fault, lasts)))
 		begins := at
-		if n := len(drawn.Events); step.over > 0 && n > 0 {
-			before := drawn.Events[n-1]
-			begins = before.When.Time + before.For - min(step.over, before.For)
+		if n := len(drawn.Events); n > 0 {
+			switch before := drawn.Events[n-1]; {
+			case step.after > 0:
+				begins = before.When.Time + step.after
+			case step.over > 0:
+				begins = before.When.Time + before.For - min(step.over, before.For)
+			}
 		}
 		event.When = At(begins)
 		if step.when != "" && err == nil {

@@ -95,6 +95,13 @@ func (w Window) lasted(all []Window, least time.Duration, holds func(Effect, []s
 	return longest >= min(least, w.To-w.From)
 }
 
+// overlapped says whether another one was in force while w was.
+func (w Window) overlapped(all []Window) bool {
+	return slices.ContainsFunc(all, func(o Window) bool {
+		return o.Fault != w.Fault && o.Evidence.Outcome != Skipped && o.From < w.To && w.From < o.To
+	})
+}
+
 // together is what the windows take away from one time to another, between which none begins or ends, and from whom: the
 // members are those of the one that began last.
 func together(windows []Window, from, to time.Duration) (e Effect, members []string) {

@@ -45,6 +45,7 @@ func TestALabThatIsKilledAtAnyMomentLeavesNothingThatCleanDoesNotRemove(t *testi
 		t.Fatal(err)
 	}
 	for _, world := range worlds {
+		t.Logf("%d labs in the world %s", moments, world)
 		for range moments {
 			after := time.Duration(rand.Int64N(int64(6 * time.Second)))
 			out := filepath.Join(t.TempDir(), "runs")
