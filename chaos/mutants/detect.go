@@ -20,7 +20,7 @@ type Finding struct {
 	Found   bool    `json:"found"`
 	Check   string  `json:"check,omitempty"` // the test that failed, or the property that did not hold
 	Tries   int     `json:"tries"`           // independent ones: seeds
-	Hits    int     `json:"hits"`            // of them that found it
+	Hits    int     `json:"hits"`            // of them that found it; a real cluster is not tried again after the first
 	States  int     `json:"states,omitempty"`
 	Seconds float64 `json:"seconds"` // of one core, without compiling: the median over the hits, or all of it if there are none
 	Command string  `json:"command"` // that finds it again
@@ -33,6 +33,7 @@ type Museum struct {
 	Tries int    // seeds of a layer that draws
 	Seeds int    // of the default swarm in one try of the simulator
 	Bound string // of the explorer, instead of its usual ones
+	Lab   string // the program raftlab, for real clusters
 
 	honest map[string]string // test binaries without a bug, by package
 	dir    string            // where they are
@@ -86,7 +87,12 @@ var layers = []layer{
 	{"explorer", Mutant.inCore, (*Museum).explorer},
 	{"walks", Mutant.inCore, (*Museum).walks},
 	{"simulator", Mutant.inNode, (*Museum).simulator},
+	{"processes", Mutant.inClusters, (*Museum).processes},
+	{"containers", Mutant.inClusters, (*Museum).containers},
 }
+
+// Cheap are the layers that need no cluster.
+func Cheap() []string { return Layers()[:5] }
 
 // Layers are the names of the layers, the cheapest first.
 func Layers() []string {

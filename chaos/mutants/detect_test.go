@@ -107,3 +107,37 @@ func TestTheTableKeepsWhatWasMeasured(t *testing.T) {
 		t.Error("the old table is still there")
 	}
 }
+
+// A real cluster is tried until one run fails, and a run that shows nothing, or whose lab cannot run, is none that did.
+func TestARealClusterIsTriedUntilARunFails(t *testing.T) {
+	planted, err := Find("local-read")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const ends = "elections 1   dropped by the rules 0 packets   without a leader 0s   took 2.5s\n"
+	for name, c := range map[string]struct {
+		lab  string
+		want Finding
+	}{
+		"the second run fails": {`test $9 = 2 && echo "check linearizable   FAIL     12 operations" && exit 1; exit 0`,
+			Finding{Found: true, Check: "linearizable", Tries: 2, Hits: 1, Seconds: 2.5}},
+		"none fails":              {`exit 2`, Finding{Tries: clusterRuns, Seconds: 2.5 * clusterRuns}},
+		"one that names no check": {`exit 1`, Finding{Tries: clusterRuns, Seconds: 2.5 * clusterRuns}},
+		"there is no Docker":      {`echo no Docker; exit 3`, Finding{Tries: 1, Trouble: "exit status 3: no Docker"}},
+	} {
+		dir := t.TempDir()
+		lab := filepath.Join(dir, "lab")
+		script := "#!/bin/sh\ntest \"$1 $2 $3 $4 $5 $6 $7\" = \"run default --mutant local-read --backend process --seed\" || exit 64\nset -- x \"$@\"\ncat <<'END'\n" + ends + "END\n" + c.lab + "\n"
+		if err := os.WriteFile(lab, []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		m := &Museum{Root: dir, Lab: lab}
+		c.want.Command = "raftlab run default --mutant local-read --backend process"
+		if got := m.processes(t.Context(), planted, "", dir); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+	if got := (Finding{Layer: "processes", Found: true, Check: "linearizable", Tries: 2, Hits: 1, Seconds: 2.5}).String(); got != "linearizable: 2.5 s, 1 of 2" {
+		t.Error(got)
+	}
+}

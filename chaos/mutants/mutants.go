@@ -2,7 +2,7 @@
 // small patch. A patch is applied to a copy, never to the source that ships, and a lab that does not convict
 // the result has a hole.
 //
-// A mutant is one file, ID.patch: header lines (kind, breaks, seen), a paragraph that says what the code does wrong
+// A mutant is one file, ID.patch: header lines (kind, breaks, seen, scenario), a paragraph that says what the code does wrong
 // and which schedule shows it, and a unified diff against the module.
 package mutants
 
@@ -48,7 +48,9 @@ type Mutant struct {
 	Breaks string // the property: LIN, ES, LC, ...
 	Seen   string // where it was seen in the wild
 	Story  string // what is wrong, which schedule shows it, what breaks
-	Patch  Patch
+	// Scenario is the one of `raftlab run`, with its flags, that is for it; empty where no client of the lab can see it.
+	Scenario string
+	Patch    Patch
 }
 
 // All lists the museum by id. A file that does not parse is a bug of ours: the error names it.
@@ -104,8 +106,10 @@ func parse(id, text string) (Mutant, error) {
 			m.Breaks = value
 		case "seen":
 			m.Seen = value
+		case "scenario":
+			m.Scenario = value
 		default:
-			return m, fmt.Errorf("header %q is none of kind, breaks, seen", field)
+			return m, fmt.Errorf("header %q is none of kind, breaks, seen, scenario", field)
 		}
 	}
 	m.Story = strings.TrimSpace(story)

@@ -126,6 +126,8 @@ func (f Finding) String() string {
 	switch {
 	case f.Trouble != "":
 		return "could not run"
+	case !f.Found && f.real():
+		return fmt.Sprintf("no, in %d runs of %.0f s", f.Tries, f.Seconds/float64(f.Tries))
 	case !f.Found && f.Tries > 1:
 		return fmt.Sprintf("no, in %d tries of %.0f s", f.Tries, f.Seconds/float64(f.Tries))
 	case !f.Found && f.States > 0:
@@ -141,8 +143,11 @@ func (f Finding) String() string {
 	if f.States > 0 {
 		text += fmt.Sprintf(", %d %s", f.States, map[bool]string{true: "seeds", false: "states"}[f.Layer == "simulator"])
 	}
-	if f.Tries > 1 {
+	if f.Tries > 1 || f.real() {
 		text += fmt.Sprintf(", %d of %d", f.Hits, f.Tries)
 	}
 	return text
 }
+
+// real says that it is of real clusters, where a run is a try.
+func (f Finding) real() bool { return f.Layer == "processes" || f.Layer == "containers" }

@@ -30,11 +30,12 @@ func bugsCommand(stdout io.Writer) *cobra.Command {
 		Use:   "bugs [ID]...",
 		Short: "Show every bug of the museum to the lab, and say which layer finds it, how fast",
 		Long: "Plants each bug (raftlab list names them; all, if none is named) and looks for it with the scripts and tests of the\n" +
-			"package that it is in, the explorer, and random walks. Exit code 0 if every bug was found and no trap was taken for one, 1 if not.",
+			"package that it is in, the explorer, random walks and the simulator. --layers processes,containers runs the scenario that\n" +
+			"is for it in real clusters, up to three times, half a minute each. Exit code 0 if every bug was found and no trap was taken for one, 1 if not.",
 		RunE: func(c *cobra.Command, ids []string) error { return o.run(c.Context(), stdout, ids) },
 	}
 	f := c.Flags()
-	f.StringSliceVar(&o.layers, "layers", mutants.Layers(), "which layers look, in this order")
+	f.StringSliceVar(&o.layers, "layers", mutants.Cheap(), "which layers look; processes and containers too")
 	f.IntVar(&o.seeds, "seeds", 1000, "of the default swarm, in one try of the simulator")
 	f.IntVar(&o.tries, "tries", 5, "of the simulator and of the random walks, each with other seeds")
 	f.StringVar(&o.explore, "explore", "", "one bound of the explorer instead of all layers: flags of go test ./raft/modelcheck")
@@ -66,6 +67,9 @@ func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) e
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	m := &mutants.Museum{Root: root, Tries: o.tries, Seeds: o.seeds, Bound: o.explore}
+	if m.Lab, err = os.Executable(); err != nil {
+		return environment("%w", err)
+	}
 	if o.canaries {
 		m.Tries = 1
 	}
