@@ -140,7 +140,7 @@ func (p *packer) samples(all []harness.Sample) samples {
 	for i, sample := range all {
 		same := i > 0 && (sample.Status == nil) == (last.Status == nil) &&
 			(sample.Status == nil || sample.Status.Role == last.Status.Role && sample.Status.Term == last.Status.Term)
-		if same && sample.At-last.At < every {
+		if same && sample.At-last.At < every && i < len(all)-1 { // the last says until when it was a member
 			continue
 		}
 		last = sample

@@ -51,14 +51,15 @@ func (r Run) lane(node string) []Stretch {
 	return lane
 }
 
-// doneTo says which fault hit the member in that time.
+// doneTo says which fault hit the member in that time: of several the last that had begun, for it is the one that changed something.
 func (r Run) doneTo(node string, from, to time.Duration) string {
+	kind := ""
 	for _, f := range r.during(from, to) {
-		if slices.Contains(f.Nodes, node) {
-			return f.Kind()
+		if slices.Contains(f.Nodes, node) && (kind == "" || f.From <= from) {
+			kind = f.Kind()
 		}
 	}
-	return ""
+	return kind
 }
 
 // sampleAt is the last that was heard of the member at that time.
@@ -74,6 +75,22 @@ func (r Run) sampleAt(node string, at time.Duration) (harness.Sample, bool) {
 		return harness.Sample{}, false
 	}
 	return samples[i-1], true
+}
+
+// heard says whether the lab asked the member about that time: not before it came, nor after it was removed.
+func (r Run) heard(node string, at time.Duration) bool {
+	samples := r.Samples[node]
+	return len(samples) > 0 && samples[0].At <= at+silentAfter && samples[len(samples)-1].At >= min(at, r.lastSample())-silentAfter
+}
+
+func (r Run) lastSample() time.Duration {
+	var last time.Duration
+	for _, samples := range r.Samples {
+		if n := len(samples); n > 0 {
+			last = max(last, samples[n-1].At)
+		}
+	}
+	return last
 }
 
 // leads says whether a role is that of a leader; systems have their own words for the others.

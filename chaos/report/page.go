@@ -153,10 +153,14 @@ func (r Run) where() string {
 	if w, ok := worlds[world]; ok {
 		world = w
 	}
-	if len(r.members()) == 0 {
+	members := len(r.Members) // at the end; others may have come and gone
+	if members == 0 {
+		members = len(r.members())
+	}
+	if members == 0 {
 		return world
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s of %s, %s", counted(len(r.members()), "member"), r.System, world))
+	return strings.TrimSpace(fmt.Sprintf("%s of %s, %s", counted(members, "member"), r.System, world))
 }
 
 func (r Run) figures() []Figure {

@@ -184,7 +184,7 @@
       }
       for (const node of Object.keys(packed?.samples ?? {}).sort((a, b) => a.length - b.length || (a < b ? -1 : 1))) {
         const s = packed.samples[node], i = lastBefore(s.at ?? [], t);
-        if (i < 0) continue;
+        if (i < 0 || t > s.at[s.at.length - 1] + 1000) continue; // it had not come yet, or was gone
         table.append(row(node, s.role[i] ? `${words[s.role[i]]}, term ${s.term[i]}, commit ${s.commit[i]}, applied ${s.applied[i]}` : "no answer"));
       }
       const span = Math.max(200, (view.to - view.from) / 120), count = { ok: 0, failed: 0, unknown: 0 };

@@ -34,12 +34,42 @@ func TestALaneIsWhatAMemberWas(t *testing.T) {
 		}
 	}
 	r.Faults = append(r.Faults, Fault{Number: 2, Text: "crash n5", Nodes: []string{"n5"}, From: 8900 * ms, To: 9900 * ms})
+	r.Faults = append(r.Faults, Fault{Number: 3, Text: "delay all", Nodes: r.Members, From: 9300 * ms, To: 9900 * ms})
+	if got := describe("n5")[2]; got != "9.0-10.0  0crash" {
+		t.Errorf("a member that was killed, and shaped after that: %s", got)
+	}
+	r.Faults = r.Faults[:2]
 	r.Samples["n2"] = slices.DeleteFunc(r.Samples["n2"], func(s harness.Sample) bool { return s.At > 6*second && s.At < 10*second })
 	if got := describe("n5")[2]; got != "9.0-10.0  0crash" {
 		t.Errorf("a member that was killed: %s", got)
 	}
 	if got := describe("n2"); !slices.Contains(got, "6.0-10.0  0") {
 		t.Errorf("nobody asked n2 from 6 to 10 s, so nothing is known of it: %q", got)
+	}
+}
+
+func TestWhoCameAndWhoLeftHasALaneForItsTime(t *testing.T) {
+	r := violating(t)
+	cut := func(node string, from, to time.Duration) {
+		r.Samples[node] = slices.DeleteFunc(r.Samples[node], func(s harness.Sample) bool { return s.At < from || s.At > to })
+	}
+	r.Samples["n6"] = slices.Clone(r.Samples["n4"])
+	cut("n2", 0, 5*second)
+	cut("n6", 8*second, 12*second)
+	r.Members = []string{"n1", "n3", "n4", "n5", "n6"} // as they were at the end
+	page := rendered(t, r)
+	for _, node := range []string{"n1", "n2", "n3", "n4", "n5", "n6"} {
+		contains(t, page, `class="name" text-anchor="end">`+node+"<")
+	}
+	contains(t, page, "5 members of raftkv", "<title>n2 follower in term 2\n0.000 s to 5.000 s", "<title>n6 follower in term 3\n8.000 s to 11.900 s")
+	for at, want := range map[time.Duration]string{
+		4 * second: "n1 leader of term 2, n2 follower of term 2, n3 follower of term 2, n4 follower of term 2, n5 follower of term 2.",
+		6500 * ms:  "n1 pre-candidate of term 2, n3 leader of term 3, n4 follower of term 3, n5 follower of term 3.",
+		9 * second: "n1 follower of term 3, n3 leader of term 3, n4 follower of term 3, n5 did not answer, n6 follower of term 3.",
+	} {
+		if got := r.led(at).Text; got != want {
+			t.Errorf("at %v: %s\nwant %s", at, got, want)
+		}
 	}
 }
 

@@ -165,14 +165,13 @@ func (r Run) operation(id int64) (linearizability.Operation, bool) {
 	return ops[i], true
 }
 
-// members are the names of all members, in their order.
+// members are the names of all who were members at any time of the run, in their order.
 func (r Run) members() []string {
-	if len(r.Members) > 0 {
-		return r.Members
-	}
-	var names []string
+	names := slices.Clone(r.Members)
 	for node := range r.Samples {
-		names = append(names, node)
+		if !slices.Contains(names, node) {
+			names = append(names, node)
+		}
 	}
 	slices.SortFunc(names, natural)
 	return names
@@ -195,12 +194,7 @@ func (r Run) end() time.Duration {
 	for _, f := range r.Faults {
 		last = max(last, f.To)
 	}
-	for _, samples := range r.Samples {
-		if n := len(samples); n > 0 {
-			last = max(last, samples[n-1].At)
-		}
-	}
-	return last
+	return max(last, r.lastSample())
 }
 
 // loadEnd is when the clients of the load were last heard of; what comes after are the lab's own reads.

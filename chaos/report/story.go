@@ -181,6 +181,9 @@ func (r Run) meanwhile(from, to time.Duration) Fact {
 func (r Run) led(at time.Duration) Fact {
 	var words []string
 	for _, node := range r.members() {
+		if !r.heard(node, at) {
+			continue
+		}
 		said := "did not answer"
 		if s, ok := r.sampleAt(node, at); ok && s.Status != nil {
 			said = fmt.Sprintf("%s of term %d", s.Status.Role, s.Status.Term)

@@ -192,7 +192,8 @@ func (t *timeline) fault(f Fault, y float64, wordy bool) {
 
 func faultLabel(f Fault) string {
 	label := fmt.Sprintf("#%d %s", f.Number, f.Name())
-	if nodes := strings.Join(f.Nodes, " "); nodes != "" && !strings.HasSuffix(f.Name(), nodes) {
+	words := strings.Fields(f.Name())
+	if nodes := strings.Join(f.Nodes, " "); nodes != "" && !strings.HasSuffix(f.Name(), nodes) && !slices.Contains(words, "all") {
 		label += " → " + nodes
 	}
 	return label

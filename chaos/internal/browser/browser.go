@@ -82,13 +82,13 @@ func Open(t *testing.T, width int64, scheme string) *Tab {
 	if err := chromedp.Do(ctx); err != nil { // before there is a time limit: it would end the page
 		t.Fatalf("no page in Chromium: %v", err)
 	}
-	tab.Do(enable(network.Enable, network.EnableParams{}), enable(log.Enable, cdp.Empty{}), chromedp.EmulateViewport(width, 900),
-		enable(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}))
+	tab.Do(Command(network.Enable, network.EnableParams{}), Command(log.Enable, cdp.Empty{}), chromedp.EmulateViewport(width, 900),
+		Command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}))
 	return tab
 }
 
-// enable is a command of the protocol as an action.
-func enable[P any](command cdp.Command[P, cdp.Empty], parameters P) chromedp.Action[chromedp.Void] {
+// Command is a command of the protocol as an action.
+func Command[P any](command cdp.Command[P, cdp.Empty], parameters P) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err := cdp.Call(ctx, target, command, parameters)
 		return err
