@@ -63,7 +63,7 @@ func (w *witness) realTime() {
 			}
 		case newest.op == nil:
 		case e.index < newest.index || e.writes && e.index == newest.index:
-			w.find(RealTime, e.op.Key, []*Operation{e.op, newest.op}, "%s at index %d, although %s at index %d %s before it began",
+			w.find(RealTime, e.op.Key, []*Operation{e.op, newest.op}, "%s at index %d, although %s at index %d, %s before it began",
 				tells(e.op), e.index, tells(newest.op), newest.index, gap(newest.op, e.op))
 		}
 	}

@@ -108,9 +108,9 @@ func TestFalseClaimsAreFound(t *testing.T) {
 			ops[9].Kind, ops[9].Expect = CAS, "y1"
 		}, ReplayEqual, "cas y1 to y2 (#10 at n2) took effect at index 7, but there the newest write is delete (#8 at n3) at index 6", []int64{10, 8}},
 		{"a stale read that says so, on another key than the write", func(ops []Operation, logs []Log) { ops[2].Index = 1 }, RealTime,
-			"get (#3 at n1) returned x1 at index 1, although put y1 (#2 at n3) was acknowledged at index 2 8 ms before it began", []int64{3, 2}},
+			"get (#3 at n1) returned x1 at index 1, although put y1 (#2 at n3) was acknowledged at index 2, 8 ms before it began", []int64{3, 2}},
 		{"a write before one that was acknowledged", func(ops []Operation, logs []Log) { ops[0].Index, ops[1].Index = 2, 1 }, RealTime,
-			"put y1 (#2 at n3) was acknowledged at index 1, although put x1 (#1 at n2) was acknowledged at index 2 8 ms before it began", []int64{2, 1}},
+			"put y1 (#2 at n3) was acknowledged at index 1, although put x1 (#1 at n2) was acknowledged at index 2, 8 ms before it began", []int64{2, 1}},
 		{"an index in two terms", func(ops []Operation, logs []Log) { ops[2].Term = 2 }, OneTerm,
 			"index 2 is of term 1 for put y1 (#2 at n3) and of term 2 for get (#3 at n1)", []int64{3, 2}},
 		{"a term that goes back", func(ops []Operation, logs []Log) {

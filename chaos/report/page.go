@@ -245,7 +245,9 @@ func (r Run) template() *template.Template {
 	return template.Must(template.New("report").Funcs(template.FuncMap{
 		"short": short, "clock": clock, "count": counted, "sentenced": sentenced, "asked": asked, "answered": answered,
 		"lower": strings.ToLower, "mark": mark, "millis": millis, "node": r.node,
-		"join": func(words []string) string { return strings.Join(words, " ") },
+		"words": func(line string) []string { return strings.Split(line, " ") },
+		"more":  func(keys []Key) int { return len(keys) - 3 },
+		"join":  func(words []string) string { return strings.Join(words, " ") },
 		"word": func(verdict string) string {
 			switch verdict {
 			case pass:

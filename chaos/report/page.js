@@ -19,6 +19,17 @@
     });
   }
 
+  // What shows a violation is in sight, also where its drawing is wider than the screen.
+  const center = (drawing) => {
+    const marks = all(".marked", drawing), scroll = drawing.parentElement;
+    if (!marks.length) return;
+    const left = Math.min(...marks.map((m) => m.getBoundingClientRect().left)), right = Math.max(...marks.map((m) => m.getBoundingClientRect().right));
+    const from = scroll.getBoundingClientRect().left;
+    scroll.scrollLeft += Math.max((left + right - scroll.clientWidth) / 2, right - scroll.clientWidth + 150) - from;
+  };
+  for (const drawing of all(".key")) center(drawing);
+  for (const details of all("details.more")) details.addEventListener("toggle", () => all(".key", details).forEach(center), { once: true });
+
   // Operations, unpacked once.
   const packed = $("data") ? JSON.parse($("data").textContent) : null;
   const words = packed ? packed.words : [];

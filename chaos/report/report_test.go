@@ -92,7 +92,7 @@ func TestOtherVerdictsAreToldToo(t *testing.T) {
 
 func TestThePageHoldsEveryPart(t *testing.T) {
 	page := rendered(t, violating(t))
-	contains(t, page, "✕ FAIL", "raftlab run made --seed 7", `id="keys"`, `id="key-kx"`, `id="timeline"`, `id="checks"`, `id="faults"`, `id="availability"`, `id="options"`, `id="operations"`, `id="files"`,
+	contains(t, page, "✕ FAIL", "<span>raftlab</span> <span>run</span> <span>made</span> <span>--seed</span> <span>7</span>", `id="keys"`, `id="key-kx"`, `id="timeline"`, `id="checks"`, `id="faults"`, `id="availability"`, `id="options"`, `id="operations"`, `id="files"`,
 		"#1 partition leader → n1", "214 packets dropped by 8 rules", "leader, term 2", "leader, term 3", "no leader for 1.00 s", "no answer", "at 2s partition leader for 4s", "The first 200 of 304 operations")
 	if strings.Contains(rendered(t, passing(t)), `id="keys"`) {
 		t.Error("a run that passed draws keys")
