@@ -53,6 +53,9 @@ func rows(a, b report.Run) []row {
 	var all []row
 	group := ""
 	add := func(label, x, y string) {
+		if x == "" && y == "" {
+			return // an option that neither run has given
+		}
 		all = append(all, row{Label: label, A: x, B: y, Group: group})
 		group = ""
 	}

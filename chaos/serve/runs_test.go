@@ -8,19 +8,21 @@ import (
 	"testing"
 )
 
+// made is a run directory with no more than a run.json.
+func made(t *testing.T, runs, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(runs, name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(runs, name, "run.json"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRunsAreListedFilteredAndCompared(t *testing.T) {
 	runs := t.TempDir()
-	for name, text := range map[string]string{
-		"20260101-000001-default-7": `{"verdict":"PASS","scenario":"default","seed":7,"reason":"20 keys linearizable","options":{"nodes":5}}`,
-		"20260101-000002-default-8": `{"verdict":"FAIL","scenario":"default","seed":8,"reason":"linearizable: <k7>","options":{"nodes":3}}`,
-	} {
-		if err := os.MkdirAll(filepath.Join(runs, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(runs, name, "run.json"), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	made(t, runs, "20260101-000001-default-7", `{"verdict":"PASS","scenario":"default","seed":7,"reason":"20 keys linearizable","options":{"nodes":5}}`)
+	made(t, runs, "20260101-000002-default-8", `{"verdict":"FAIL","scenario":"default","seed":8,"reason":"linearizable: <k7>","options":{"nodes":3}}`)
 	if err := os.WriteFile(filepath.Join(filepath.Dir(runs), "secret"), []byte("secret"), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -165,13 +165,22 @@ func (tab *Tab) Text(expression string) string {
 	return Value(tab, chromedp.Evaluate[string]("String("+expression+")"))
 }
 
-// Await waits until an expression is true. It fails the test, with what the page said, when it does not become so in time.
+// Await waits until an expression is true, also on the next page where one is on its way. It fails the test, with what the page
+// said, when it does not become so in time.
 func (tab *Tab) Await(what, expression string) {
 	tab.t.Helper()
-	ctx, cancel := context.WithTimeout(tab.Context, timeout)
+	ctx, cancel := context.WithTimeout(tab.Context, timeout/2)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(timeout/2))); err != nil {
-		tab.t.Fatalf("in the browser: waiting until %s: %v; the page said %q", what, err, tab.Errors())
+	for {
+		is, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		if err == nil && is {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			tab.t.Fatalf("in the browser: waiting until %s: %v; the page said %q", what, err, tab.Errors())
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 }
 
