@@ -30,26 +30,27 @@ type member struct {
 	newest  raft.Index // of its snapshots
 
 	// With the process; a life is one of it.
-	life     uint32
-	up       bool
-	starting bool
-	log      *wal.Log
-	snaps    *snapshot.Store
-	store    *kv.Store
-	told     told // of its log
-	driver   *driver.Driver
-	queue    driver.Queue
-	writer   driver.Writer
-	writing  bool  // an fsync is under way
-	syncing  int32 // the event that ends it
-	inbox    driver.Inbox
-	spare    []raft.Message // room for the next inbox
-	roused   bool           // a wake is scheduled
-	outbox   driver.Outbox
-	role     raft.Role
-	term     raft.Term
-	members  raft.Configuration // in force when it was seen last
-	since    raft.Index         // the entry that brought it
+	life      uint32
+	up        bool
+	starting  bool
+	log       *wal.Log
+	snaps     *snapshot.Store
+	store     *kv.Store
+	told      told // of its log
+	driver    *driver.Driver
+	queue     driver.Queue
+	writer    driver.Writer
+	writing   bool  // an fsync is under way
+	syncing   int32 // the event that ends it
+	inbox     driver.Inbox
+	spare     []raft.Message // room for the next inbox
+	roused    bool           // a wake is scheduled
+	outbox    driver.Outbox
+	role      raft.Role
+	term      raft.Term
+	members   raft.Configuration // in force when it was seen last
+	since     raft.Index         // the entry that brought it
+	sinceTerm raft.Term
 
 	committed raft.Index
 
@@ -180,6 +181,7 @@ func (w *world) settle(m *member) {
 func (w *world) follow(m *member) {
 	r, o := m.raft(), &w.operator
 	m.members, m.since = r.Configuration(), r.ConfigurationIndex()
+	m.sinceTerm, _ = r.TermAt(m.since)
 	if m.since > o.committedAt && m.since <= r.Committed() {
 		o.committedAt, o.committed = m.since, m.members
 	}

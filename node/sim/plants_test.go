@@ -50,6 +50,16 @@ var successionPlants = []plant{
 	{"a member goes back to older members", "members", "goes back to the members", somewhen(func(_ *world, m *member) {
 		m.since, m.committed = 500, 1000
 	})},
+	{"a leader changes the members twice at a time", "members", "is not committed", somewhen(func(w *world, m *member) {
+		m.since = m.raft().Committed() + 1
+		w.changes(m)
+	})},
+	{"a leader changes the members before it has committed an entry of its term", "members", "nothing of its term", func(_ *testing.T, w *world) {
+		w.later(time.Millisecond, func() {
+			w.members[0].since = 0
+			w.changes(w.members[0])
+		})
+	}},
 	{"an id that was removed comes back", "members", "an id that was removed", somewhen(func(w *world, m *member) {
 		other := w.other(m)
 		w.ask(m, raft.Change{Type: raft.Remove, Member: raft.Member{ID: other.id}}, func(error) {

@@ -6,13 +6,16 @@ import (
 	"raftlab/raft"
 )
 
-// reconfigured checks a configuration that comes into force at a member: what is committed stays, no id comes back that was
-// removed, and a leader gives a vote only to a learner that has what is committed.
+// reconfigured checks a configuration that comes into force at a member: it is the last in its log, what is committed stays, no
+// id comes back that was removed, and a leader gives a vote only to a learner that has what is committed.
 func (w *world) reconfigured(m *member) {
 	r := m.raft()
 	now := r.Configuration()
-	if r.ConfigurationIndex() < m.since && m.since <= m.committed {
-		w.fail("members", "%v goes back to the members as of entry %d; those as of entry %d are committed", m.id, r.ConfigurationIndex(), m.since)
+	if term, ok := r.TermAt(m.since); r.ConfigurationIndex() < m.since && (m.since <= m.committed || ok && term == m.sinceTerm) {
+		w.fail("members", "%v goes back to the members as of entry %d; those as of entry %d are in its log", m.id, r.ConfigurationIndex(), m.since)
+	}
+	if r.Role() == raft.Leader && m.role == raft.Leader && m.term == r.Term() && r.ConfigurationIndex() > m.since {
+		w.changes(m)
 	}
 	for _, member := range now.Members {
 		if slices.Contains(now.Removed, member.ID) {
@@ -23,6 +26,18 @@ func (w *world) reconfigured(m *member) {
 			other.id == member.ID && other.up && !other.lost && other.raft().StableIndex() < m.committed {
 			w.fail("members", "%v promotes %v, which has entries up to %d; %d are committed", m.id, other.id, other.raft().StableIndex(), m.committed)
 		}
+	}
+}
+
+// changes checks when a leader changes the members: one change at a time, and none before it has committed an entry of its own
+// term (Ongaro, raft-dev 2015); else two majorities may have no member in common.
+func (w *world) changes(m *member) {
+	r := m.raft()
+	if m.since > r.Committed() {
+		w.fail("members", "%v changes the members at entry %d; the change at entry %d is not committed", m.id, r.ConfigurationIndex(), m.since)
+	}
+	if term, _ := r.TermAt(r.Committed()); term != r.Term() {
+		w.fail("members", "%v changes the members at entry %d and has committed nothing of its term %d", m.id, r.ConfigurationIndex(), r.Term())
 	}
 }
 

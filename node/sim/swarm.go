@@ -85,7 +85,7 @@ func (d draw) faults(p *Plan) []Fault {
 // what a snapshot meets on arrival depends on all that happened since it was sent.
 func (d draw) travelling(p *Plan) []Fault {
 	p.Snapshot, p.Tail, p.Stream = pick(d, 3, 5, 10, 30), pick(d, 1, 5), d.between(0, pick(d, 10*time.Millisecond, time.Second, time.Second))
-	p.Uneven = pick(d, 0, 20, 200)
+	p.Uneven = pick(d, 20, 200)
 	p.Ops = max(p.Ops, 200)
 	faults := d.some(p, []FaultKind{Isolate, Deaf, Crash, Kill, CrashInstall, CrashInstall, Add, Add, Remove, Remove, Churn, Wipe, Transfer, Snapshot}, 80)
 	if d.IntN(4) > 0 { // and to members whose logs went another way
