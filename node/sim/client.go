@@ -234,7 +234,7 @@ func (c *client) returned(x *call, k *keyUse, a answer) {
 	case errors.Is(a.err, driver.ErrUnknown):
 		x.doubt = true
 		c.tired(x, k)
-	case errors.Is(a.err, errNotHere) && a.toward != 0 && int(a.toward) < len(w.byID) && x.hops < 3:
+	case errors.Is(a.err, errNotHere) && w.byID[a.toward] != nil && x.hops < 3:
 		x.hops++
 		c.leader = w.byID[a.toward].slot
 		x.asked = c.leader

@@ -80,10 +80,10 @@ func (w *world) newMember() *member {
 	return m
 }
 
-// newDisk gives an address an empty disk, which is a new member.
+// newDisk gives an address an empty disk, which is a new member: raftd's rule says who.
 func (w *world) newDisk(m *member) {
-	m.id = raft.ID(len(w.byID))
-	w.byID = append(w.byID, m)
+	m.id = driver.NewIdentity(m.address, func() uint64 { w.ids++; return w.ids }).ID
+	w.byID[m.id] = m
 	m.fs = &disk{Mem: vfs.NewMem(), mark: w.mark, chance: w.chance.disk}
 	m.logLost = false
 	m.lost, m.stopped, m.founders, m.members, m.since = false, false, nil, raft.Configuration{}, 0

@@ -289,7 +289,7 @@ func (w *world) replace(m *member) {
 	w.newDisk(m)
 	w.tell("%v is wiped, and is %v from now on", old, m.id)
 	w.act(m, func() { w.start(m) })
-	if known {
+	if known && old != m.id {
 		w.wish(raft.Remove, raft.Member{ID: old}, false)
 	}
 	w.wish(raft.AddLearner, raft.Member{ID: m.id, Address: m.address}, true)

@@ -92,8 +92,9 @@ type world struct {
 	over   bool
 
 	network  network
-	members  []*member // by slot, from 0
-	byID     []*member // by raft.ID: whose address that id has, or had
+	members  []*member           // by slot, from 0
+	byID     map[raft.ID]*member // whose address that id has, or had
+	ids      uint64              // so far
 	clients  []*client
 	operator operator
 	load     load
@@ -117,11 +118,10 @@ type world struct {
 }
 
 func newWorld(plan Plan, options Options) *world {
-	w := &world{plan: plan, options: options, watch: safety.NewWatch(), sums: 14695981039346656037}
+	w := &world{plan: plan, options: options, byID: map[raft.ID]*member{}, watch: safety.NewWatch(), sums: 14695981039346656037}
 	w.ledger = newLedger(w.remembered())
 	stream := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(plan.Seed, n)) }
 	w.chance.network, w.chance.disk, w.chance.clients, w.chance.faults = stream(1), stream(2), stream(3), stream(4)
-	w.byID = append(w.byID, nil)
 	w.story = story{keep: options.Story, tell: options.Trace}
 	w.network.init(&w.plan)
 	return w

@@ -138,7 +138,7 @@ func createLog(ctx context.Context, o options, dial dialFunc, logger *slog.Logge
 			return nil, wal.Recovered{}, err
 		}
 	}
-	id := wal.Identity{ID: raft.ID(random()), Address: o.advertise}
+	id := driver.NewIdentity(o.advertise, random)
 	log, err := wal.Create(vfs.OS{}, o.data, id)
 	if err != nil {
 		return nil, wal.Recovered{}, fmt.Errorf("data directory %s: %w", o.data, err)
