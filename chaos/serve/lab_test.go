@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -67,6 +68,24 @@ func endpoint(t *testing.T, c harness.Cluster, node string) string {
 	return at
 }
 
+func writeKeys(t *testing.T, at string, n int) {
+	t.Helper()
+	for i := range n {
+		request, err := http.NewRequestWithContext(t.Context(), "PUT", fmt.Sprintf("http://%s/v1/kv/key-%d", at, i), strings.NewReader("v"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != 200 {
+			t.Fatal(response.Status)
+		}
+	}
+}
+
 func shown(tab *browser.Tab, id string) string {
 	return tab.Text("document.getElementById('" + id + "').textContent")
 }
@@ -89,6 +108,7 @@ func TestAMembersPageShowsTheNewLeader(t *testing.T) {
 		}
 		return ""
 	}
+	writeKeys(t, endpoint(t, c, other), 100)
 	tab.Do(chromedp.Navigate("http://" + endpoint(t, c, other) + "/"))
 	tab.Await("it shows who leads", `document.getElementById("state").textContent.startsWith("`+port(old)+` leads in term ")`)
 	tab.Await("all answer", `document.getElementById("pulse").textContent.startsWith("5 of 5 members answer, 5 vote")`)
@@ -105,6 +125,9 @@ func TestAMembersPageShowsTheNewLeader(t *testing.T) {
 	}
 	// The new entry is in every row of the log.
 	tab.Await("all have applied it", `[...document.querySelectorAll("#logs .strip")].filter(s => s.lastChild.className.endsWith("applied")).length === 5`)
+	if got := tab.Text(`document.getElementById("lab").checkVisibility()`); got != "false" {
+		t.Error("a member's page offers to break the cluster")
+	}
 	tab.Picture("live-node-light")
 
 	if err := c.Kill(t.Context(), old, 9); err != nil {
@@ -116,6 +139,11 @@ func TestAMembersPageShowsTheNewLeader(t *testing.T) {
 	tab.Await("its links are cut", `document.querySelectorAll("#links .cut").length >= 4`)
 	tab.Await("the election is told", `document.getElementById("feed").textContent.includes("leader")`)
 	tab.Picture("live-node-killed")
+	tab.Do(chromedp.EmulateViewport(400, 900), chromedp.Reload())
+	tab.Await("it is drawn again", `document.getElementById("state").textContent.startsWith("`+port(fresh)+` leads in term ")`)
+	if got := tab.Text("document.documentElement.scrollWidth"); got != "400" {
+		t.Errorf("with a hundred keys the page is %s wide on a screen of 400", got)
+	}
 	for _, said := range tab.Errors() {
 		t.Errorf("the page said %s", said)
 	}
