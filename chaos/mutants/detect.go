@@ -60,7 +60,7 @@ func (m *Museum) unpatched(ctx context.Context, pkg string) (binary string, err 
 }
 
 // Canaries are what CI looks for at every landing, each with the layer that is to find it: one of every part of the lab that
-// finds bugs without a cluster.
+// finds bugs without a cluster. The traps are there too, which must not be found.
 var Canaries = map[string]string{
 	"vote-not-durable":                  "explorer",
 	"no-log-check":                      "explorer",
@@ -72,6 +72,8 @@ var Canaries = map[string]string{
 	"snapshot-without-footer":           "tests",
 	"checker-witness-ignores-real-time": "tests",
 	"checker-explorer-blind-to-panics":  "tests",
+	"duplicate-vote-skips-check":        "explorer",
+	"verify-leader-then-read":           "tests",
 }
 
 // A layer looks for one mutant, planted by an overlay. dir is for its files.

@@ -39,7 +39,7 @@ func bugsCommand(stdout io.Writer) *cobra.Command {
 	f.IntVar(&o.seeds, "seeds", 1000, "of the default swarm, in one try of the simulator")
 	f.IntVar(&o.tries, "tries", 5, "of the simulator and of the random walks, each with other seeds")
 	f.StringVar(&o.explore, "explore", "", "one bound of the explorer instead of all layers: flags of go test ./raft/modelcheck")
-	f.BoolVar(&o.canaries, "canaries", false, "only the ten that CI looks for, each with the cheapest layer that finds it")
+	f.BoolVar(&o.canaries, "canaries", false, "only those that CI looks for, ten bugs and two traps, each with one layer")
 	f.BoolVar(&o.write, "write", false, "keep what was measured in chaos/mutants/README.md")
 	return c
 }
