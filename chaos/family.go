@@ -35,7 +35,7 @@ type Family struct {
 	// ask it for reads, for one that answers is the find of the run. Empty: nobody is there to ask.
 	Suffers string
 	// Spares says that a leader that keeps its majority has no reason to go: nothing else is wrong with the members that hear it.
-	// Elections while only such a fault is in force are counted against Bounds.Elections.
+	// New terms while only such a fault is in force are counted against Bounds.Terms.
 	Spares bool
 	// Excludes are the families that mean nothing at a member that this one hits, and the other way round: a pause
 	// aimed at a dead process pauses nothing.

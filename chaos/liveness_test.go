@@ -72,27 +72,27 @@ func TestABoundThatIsPassedIsAFailureOfItsOwnKind(t *testing.T) {
 }
 
 // A member that hears nobody and is listened to all the same deposes one leader after another, and nobody waits for long.
-func TestElectionsForWhichAFaultGaveNoReasonAreBounded(t *testing.T) {
+func TestTermsForWhichAFaultGaveNoReasonAreBounded(t *testing.T) {
 	sec := time.Second
 	for _, row := range []struct {
-		name      string
-		fault     string
-		elections int
-		spoil     func(*Window)
-		other     Window
-		want      Verdict
-		most      int
+		name  string
+		fault string
+		terms int
+		spoil func(*Window)
+		other Window
+		want  Verdict
+		most  int
 	}{
 		{name: "nobody was deposed", fault: "bridge n3", want: Pass},
-		{name: "as many as a slow machine may need", fault: "bridge n3", elections: 5, want: Pass, most: 5},
-		{name: "one more", fault: "bridge n3", elections: 6, want: Fail, most: 6},
-		{name: "a follower that hears nobody", fault: "one-way n3 direction=in", elections: 6, want: Fail, most: 6},
-		{name: "the leader itself was cut off", fault: "one-way n1", elections: 6, want: Pass},
-		{name: "everybody but the bridge is apart", fault: "bridge n3 parts=9", elections: 6, want: Pass},
-		{name: "links that lose much may cost the leader its followers", fault: "loss all", elections: 6, want: Pass},
-		{name: "it was not proven", fault: "bridge n3", elections: 6, spoil: func(w *Window) { w.Evidence.Outcome = Indeterminate }, want: Pass},
-		{name: "another one was in force", fault: "bridge n3", elections: 6, other: Window{Fault: 2, From: 29 * sec, To: 31 * sec}, want: Pass},
-		{name: "another one came after it", fault: "bridge n3", elections: 6, other: Window{Fault: 2, From: 30 * sec, To: 31 * sec}, want: Fail, most: 6},
+		{name: "as many as a slow machine may need", fault: "bridge n3", terms: 5, want: Pass, most: 5},
+		{name: "one more", fault: "bridge n3", terms: 6, want: Fail, most: 6},
+		{name: "a follower that hears nobody", fault: "one-way n3 direction=in", terms: 6, want: Fail, most: 6},
+		{name: "the leader itself was cut off", fault: "one-way n1", terms: 6, want: Pass},
+		{name: "everybody but the bridge is apart", fault: "bridge n3 parts=9", terms: 6, want: Pass},
+		{name: "links that lose much may cost the leader its followers", fault: "loss all", terms: 6, want: Pass},
+		{name: "it was not proven", fault: "bridge n3", terms: 6, spoil: func(w *Window) { w.Evidence.Outcome = Indeterminate }, want: Pass},
+		{name: "another one was in force", fault: "bridge n3", terms: 6, other: Window{Fault: 2, From: 29 * sec, To: 31 * sec}, want: Pass},
+		{name: "another one came after it", fault: "bridge n3", terms: 6, other: Window{Fault: 2, From: 30 * sec, To: 31 * sec}, want: Fail, most: 6},
 	} {
 		r, ops := lively()
 		fault, err := ParseFault(row.fault)
@@ -110,13 +110,14 @@ func TestElectionsForWhichAFaultGaveNoReasonAreBounded(t *testing.T) {
 			row.other.What, row.other.Evidence.Outcome = fault, Indeterminate
 			r.Windows = append(r.Windows, row.other)
 		}
-		r.Observed.Elections = []harness.Election{{At: 0, Term: 2, Node: "n1"}}
-		for i := range row.elections {
-			r.Observed.Elections = append(r.Observed.Elections, harness.Election{At: 11*sec + time.Duration(i)*sec, Term: uint64(3 + i), Node: "n2"})
+		r.Observed.Terms = []harness.Term{{At: 0, Term: 1}, {At: 1, Term: 2}}
+		for i := range row.terms {
+			r.Observed.Terms = append(r.Observed.Terms, harness.Term{At: 11*sec + time.Duration(i)*sec, Term: uint64(3 + i)})
 		}
+		r.Observed.Terms = append(r.Observed.Terms, harness.Term{At: 31 * sec, Term: 99}) // after it
 		c, waited := alive(Bounds{}.of(5), r, []int{1}, ops)
-		if c.Verdict != row.want || waited.Elections != row.most || (c.Verdict == Fail) != strings.Contains(c.Reason, "although n1 had a majority") {
-			t.Errorf("%s: %+v, %d elections", row.name, c, waited.Elections)
+		if c.Verdict != row.want || waited.Terms != row.most || (c.Verdict == Fail) != strings.Contains(c.Reason, "although n1 had a majority") {
+			t.Errorf("%s: %+v, %d terms", row.name, c, waited.Terms)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -49,6 +50,13 @@ type Election struct {
 	Node string        `json:"node"`
 }
 
+// Term is one that a majority of the members had reached, and when that was first seen. One that only a minority names moves
+// nobody: a member that is cut off may raise its own for ever.
+type Term struct {
+	At   time.Duration `json:"at_ns"`
+	Term uint64        `json:"term"`
+}
+
 // Interval is a stretch of time. To is zero while it lasts.
 type Interval struct {
 	From time.Duration `json:"from_ns"`
@@ -62,7 +70,8 @@ type Observed struct {
 	Samples    int               `json:"samples"`
 	Failed     int               `json:"failed"` // questions without an answer
 	Elections  []Election        `json:"elections"`
-	Leaderless []Interval        `json:"leaderless"` // no member that answers leads in the highest term seen
+	Terms      []Term            `json:"terms"`
+	Leaderless []Interval        `json:"leaderless"` // no member that answers leads in a term that a majority has not left
 	Without    time.Duration     `json:"without_leader_ns"`
 	Compared   int               `json:"hashes_compared"` // how often two members were seen at the same index
 	Findings   []Finding         `json:"findings"`
@@ -85,7 +94,7 @@ type Monitor struct {
 
 // view is what the samples have shown so far; owned by Monitor.mu.
 type view struct {
-	term    uint64            // highest that any member has named
+	terms   map[string]uint64 // highest that each member has named
 	leaders map[uint64]string // who led in a term
 	hashes  map[uint64]hashAt // the hash of the state at an applied index, and who said so
 	claims  map[string]uint64 // term in which a member that answers calls itself leader now
@@ -120,7 +129,7 @@ func Watch(ctx context.Context, c Cluster, s System, config MonitorConfig) (*Mon
 	ctx, cancel := context.WithCancel(ctx)
 	m := &Monitor{cluster: c, inspector: inspector, config: config, cancel: cancel}
 	m.seen.Last = map[string]Sample{}
-	m.view = view{leaders: map[uint64]string{}, hashes: map[uint64]hashAt{}, claims: map[string]uint64{}, lives: map[string]life{}}
+	m.view = view{terms: map[string]uint64{}, leaders: map[uint64]string{}, hashes: map[uint64]hashAt{}, claims: map[string]uint64{}, lives: map[string]life{}}
 	m.view.open = true
 	m.seen.Leaderless = []Interval{{From: config.Now()}}
 	watched := map[string]context.CancelFunc{}
@@ -167,6 +176,7 @@ func (m *Monitor) lose(node string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.view.claims, node)
+	delete(m.view.terms, node)
 }
 
 // Stop ends the questions, waits for the askers, and returns all that was seen.
@@ -197,7 +207,7 @@ func (m *Monitor) Observed() Observed {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o := m.seen
-	o.Elections = slices.Clone(o.Elections)
+	o.Elections, o.Terms = slices.Clone(o.Elections), slices.Clone(o.Terms)
 	o.Leaderless = slices.Clone(o.Leaderless)
 	o.Findings = slices.Clone(o.Findings)
 	o.Last = map[string]Sample{}
@@ -281,6 +291,7 @@ func (m *Monitor) take(node string, started time.Time, status Status, err error)
 		delete(m.view.claims, node)
 	} else {
 		sample.Status = &status
+		m.noteTerm(now, node, status.Term)
 		m.judgeLeader(now, node, status)
 		m.judgeHash(now, node, status)
 		m.judgeCommit(now, node, started, status)
@@ -292,8 +303,17 @@ func (m *Monitor) take(node string, started time.Time, status Status, err error)
 	}
 }
 
+// noteTerm looks how far a majority of the members that have ever answered are.
+func (m *Monitor) noteTerm(now time.Duration, node string, term uint64) {
+	m.view.terms[node] = max(m.view.terms[node], term)
+	all := slices.Sorted(maps.Values(m.view.terms))
+	reached := all[(len(all)-1)/2]
+	if n := len(m.seen.Terms); n == 0 || reached > m.seen.Terms[n-1].Term {
+		m.seen.Terms = append(m.seen.Terms, Term{At: now, Term: reached})
+	}
+}
+
 func (m *Monitor) judgeLeader(now time.Duration, node string, status Status) {
-	m.view.term = max(m.view.term, status.Term)
 	if status.Role != "leader" {
 		delete(m.view.claims, node)
 		return
@@ -342,9 +362,12 @@ func (m *Monitor) judgeCommit(now time.Duration, node string, started time.Time,
 }
 
 func (m *Monitor) judgeAvailability(now time.Duration) {
-	led := false
+	led, reached := false, uint64(0)
+	if n := len(m.seen.Terms); n > 0 {
+		reached = m.seen.Terms[n-1].Term
+	}
 	for _, term := range m.view.claims {
-		led = led || term == m.view.term
+		led = led || term >= reached
 	}
 	switch {
 	case led && m.view.open:

@@ -173,6 +173,28 @@ func TestMonitorPassesAnHonestHistory(t *testing.T) {
 	}
 }
 
+// A member that is cut off may raise its term for ever: that deposes nobody until others follow it.
+func TestATermIsReachedWhereAMajorityIsInIt(t *testing.T) {
+	s := newScripted("n1", "n2", "n3")
+	m := watch(t, s)
+	s.say("n2", &harness.Status{Role: "follower", Term: 1})
+	s.say("n3", &harness.Status{Role: "follower", Term: 1})
+	s.say("n1", &harness.Status{Role: "leader", Term: 1})
+	settled(t, m)
+	s.say("n3", &harness.Status{Role: "candidate", Term: 7})
+	settled(t, m)
+	if o := m.Observed(); len(o.Terms) == 0 || o.Terms[len(o.Terms)-1].Term != 1 || o.Leaderless[len(o.Leaderless)-1].To == 0 {
+		t.Errorf("one of three is in term 7: %+v, without a leader %+v", o.Terms, o.Leaderless)
+	}
+	s.say("n2", &harness.Status{Role: "follower", Term: 7})
+	settled(t, m)
+	if o := m.Stop(); o.Terms[len(o.Terms)-1].Term != 7 || o.Terms[len(o.Terms)-1].At < o.Terms[len(o.Terms)-2].At {
+		t.Errorf("two of three are in term 7: %+v", o.Terms)
+	} else if gap := o.Leaderless[len(o.Leaderless)-1]; gap.From < o.Terms[len(o.Terms)-1].At {
+		t.Errorf("n1 led until then: %+v, %+v", o.Leaderless, o.Terms)
+	}
+}
+
 func TestAwaitConvergedNamesWhoDiffers(t *testing.T) {
 	s := newScripted("n1", "n2")
 	s.say("n1", &harness.Status{Applied: 5, Commit: 5, Hash: "aa"})

@@ -35,7 +35,7 @@ func (o *options) take(flags *pflag.FlagSet) error {
 		switch f.Name {
 		case "system":
 			o.given = append(o.given, "--system", o.system)
-		case "workload", "image", "binary", "out", "leader-within", "served-within", "converge-within", "elections-max":
+		case "workload", "image", "binary", "out", "leader-within", "served-within", "converge-within", "terms-max":
 			o.given = append(o.given, "--"+f.Name, f.Value.String())
 		}
 	})
@@ -109,7 +109,7 @@ func (o *options) validate(both bool) error {
 	}{
 		{"nodes", o.nodes, nodesMin, nodesMax}, {"clients", o.clients, 1, clientsMax}, {"keys", o.keys, 1, keysMax},
 		{"at-leader", o.atLeader, 0, o.clients}, {"count", o.count, 1, countMax},
-		{"elections-max", o.bounds.Elections, 0, countMax},
+		{"terms-max", o.bounds.Terms, 0, countMax},
 	} {
 		if bound.value < bound.lo || bound.value > bound.hi {
 			return usage("--%s %d must be from %d to %d", bound.flag, bound.value, bound.lo, bound.hi)

@@ -147,7 +147,7 @@ func (o *options) register(f *pflag.FlagSet) {
 	f.DurationVar(&o.bounds.Leader, "leader-within", 0, "FAIL where a majority was left and nobody led it for longer (default 10s)")
 	f.DurationVar(&o.bounds.Client, "served-within", 0, "FAIL where a majority was left and a client that asks every member was not served for longer (default: that, and 2s for each member)")
 	f.DurationVar(&o.bounds.Converge, "converge-within", 0, "FAIL where members do not agree within that time after everything was healed (default 30s)")
-	f.IntVar(&o.bounds.Elections, "elections-max", 0, "FAIL where there were more in one fault that left the leader its majority, and no other in force (default 5)")
+	f.IntVar(&o.bounds.Terms, "terms-max", 0, "FAIL where a majority went through more new terms in one fault that left the leader its majority, and no other in force (default 5)")
 	f.StringVar(&o.mutant, "mutant", "", "plant a bug of the museum (raftlab list); the run should then FAIL")
 	f.StringVar(&o.out, "out", "runs", "directory in which the run directory is made")
 	f.IntVar(&o.count, "count", 1, "run so often, each with a seed of its own unless --seed is given, and say how often it failed")
