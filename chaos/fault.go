@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"raftlab/internal/nearest"
 )
 
 // Kind names a fault family.
@@ -41,7 +43,7 @@ func ParseFault(text string) (Fault, error) {
 	f := Fault{Kind: Kind(given[0])}
 	family, known := families[f.Kind]
 	if !known {
-		return Fault{}, fmt.Errorf("%w %q is not known; use %s", ErrFault, given[0], words(Kinds()))
+		return Fault{}, fmt.Errorf("%w %q is not known; %s", ErrFault, given[0], nearest.Hint(given[0], texts(Kinds()), ""))
 	}
 	given = given[1:]
 	f.Target = family.Target
@@ -87,7 +89,7 @@ func (f *Fault) set(family Family, word string) error {
 	if len(known) == 0 {
 		return fmt.Errorf("parameter %q is not known: it has none", name)
 	}
-	return fmt.Errorf("parameter %q is not known; use %s", name, strings.Join(known, ", "))
+	return fmt.Errorf("parameter %q is not known; %s", name, nearest.Hint(name, known, ""))
 }
 
 // complete wants a value for each parameter without a default, and values that go together.

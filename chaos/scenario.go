@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"raftlab/harness"
+	"raftlab/internal/nearest"
 )
 
 // Scenario is a named way to draw a Schedule from a seed.
@@ -144,7 +145,7 @@ func FindScenario(name string) (Scenario, error) {
 		}
 		known = append(known, s.Name)
 	}
-	return Scenario{}, fmt.Errorf("%w %q is not known; use one of %s", ErrScenario, name, strings.Join(known, ", "))
+	return Scenario{}, fmt.Errorf("%w %q is not known; %s", ErrScenario, name, nearest.Hint(name, known, "`raftlab list` prints them"))
 }
 
 // Schedule draws the times from the seed, for the kind of cluster that c is; it need not run. Where faults are drawn, cannot

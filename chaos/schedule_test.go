@@ -179,9 +179,9 @@ func TestTheDefaultScenarioCutsTheLeaderKillsTheLeaderAndPausesAFollower(t *test
 	}
 }
 
-func TestAnUnknownScenarioNamesTheKnownOnes(t *testing.T) {
+func TestAMisspeltScenarioNamesTheOneThatWasMeant(t *testing.T) {
 	_, err := FindScenario("defualt")
-	if !errors.Is(err, ErrScenario) || !strings.Contains(err.Error(), "use one of default, partition-leader, ") {
+	if !errors.Is(err, ErrScenario) || !strings.Contains(err.Error(), "did you mean default?") {
 		t.Error(err)
 	}
 }
@@ -195,7 +195,7 @@ func TestABadScheduleIsRefusedWithItsLineAndTheRule(t *testing.T) {
 		"seed 1\nseed 2\nend 1s": "line 2: seed is on line 1 already",
 		"seed 1\nend 5s":         "no fault",
 		"seed 1\nat 1s kill leader for 2s\nend 5s":                        `chaos: schedule: line 2: fault "kill" is not known; use `,
-		"seed 1\n\n# x\nat 1s crash leadr for 2s\nend 5s":                 `line 4: target "leadr" is not known; use one, minority`,
+		"seed 1\n\n# x\nat 1s crash leadr for 2s\nend 5s":                 `line 4: target "leadr" is not known; did you mean leader?`,
 		"seed 1\nat 1 crash leader for 2s\nend 5s":                        `line 2: "1" is not a time`,
 		"seed 1\nat 1s crash leader for -2s\nend 5s":                      `line 2: "-2s" is not a time`,
 		"seed 1\nat 1s crash leader for 0s\nend 5s":                       "event 1 (at 1s crash leader for 0s): it must last longer",

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"raftlab/internal/nearest"
 )
 
 // Target says at whom a fault is aimed: one of the words below, or names of members (n1,n3). A word is
@@ -42,7 +44,7 @@ func ParseTarget(s string) (Target, error) {
 	names := strings.Split(s, ",")
 	for i, name := range names {
 		if !memberName.MatchString(name) {
-			return "", fmt.Errorf("%w %q is not known; use %s, or members such as n1,n3", ErrTarget, s, words(Targets))
+			return "", fmt.Errorf("%w %q is not known; %s", ErrTarget, s, nearest.Hint(s, texts(Targets), "use "+words(Targets)+", or members such as n1,n3"))
 		}
 		if slices.Contains(names[:i], name) {
 			return "", fmt.Errorf("%w %q names %s twice", ErrTarget, s, name)
@@ -166,12 +168,14 @@ func inOrder(members, chosen []string) []string {
 	return slices.DeleteFunc(slices.Clone(members), func(m string) bool { return !slices.Contains(chosen, m) })
 }
 
-func words[T ~string](list []T) string {
+func words[T ~string](list []T) string { return strings.Join(texts(list), ", ") }
+
+func texts[T ~string](list []T) []string {
 	all := make([]string, len(list))
 	for i, w := range list {
 		all[i] = string(w)
 	}
-	return strings.Join(all, ", ")
+	return all
 }
 
 // needsLeader says whether t cannot be resolved without one.

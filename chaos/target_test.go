@@ -128,7 +128,8 @@ func TestAMisspeltFaultOrTargetIsAnErrorThatNamesTheKnownOnes(t *testing.T) {
 		{"kil leader", `fault "kil" is not known; use `},
 		{"strobe_skews leader", "partition, pause"},
 		{"", `fault "" is not known`},
-		{"crash leadr", "one, minority, half, majority, leader, follower, leader-minority, all"},
+		{"crash leadr", "did you mean leader?"},
+		{"crash whoever", "one, minority, half, majority, leader, follower, leader-minority, all, or members such as n1,n3"},
 		{"crash", `target "" is not known`},
 		{"crash n1,n1", "twice"},
 		{"crash n1, n2", "one, minority"},
@@ -140,7 +141,7 @@ func TestAMisspeltFaultOrTargetIsAnErrorThatNamesTheKnownOnes(t *testing.T) {
 		{"loss all loss=30", "loss=30 is not a share from 0% to 100%"},
 		{"loss all loss=100%", "a link that loses all is a partition"},
 		{"crash n1 during=snapshot signal=TERM", "during=snapshot is for signal=KILL"},
-		{"one-way n1 dir=in", `parameter "dir" is not known; use direction`},
+		{"one-way n1 dir=in", `parameter "dir" is not known; did you mean direction?`},
 		{"one-way n1 direction=up", "direction=up is not one of out, in"},
 		{"one-way n1 direction=in direction=out", "direction is given twice"},
 	} {

@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"raftlab/harness/scratch"
+	"raftlab/internal/nearest"
 )
 
 //go:embed *.patch
@@ -87,7 +88,7 @@ func Find(id string) (Mutant, error) {
 		}
 		known = append(known, m.ID)
 	}
-	return Mutant{}, fmt.Errorf("%w %q is not known; use one of %s", ErrMutant, id, strings.Join(known, ", "))
+	return Mutant{}, fmt.Errorf("%w %q is not known; %s", ErrMutant, id, nearest.Hint(id, known, "`raftlab list` prints them"))
 }
 
 func parse(id, text string) (Mutant, error) {

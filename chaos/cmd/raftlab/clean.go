@@ -24,7 +24,7 @@ Members that ran as processes ended with the raftlab that started them. Do not c
 going on. The next run sweeps too, and only what is of a raftlab that is gone.
 
 Where Docker does not answer, faults of runs in containers stay open, and the exit code is 3.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(*cobra.Command, []string) error { return clean(stdout, out) },
 	}
 	c.Flags().StringVar(&out, "out", "runs", "directory of the run directories")

@@ -32,7 +32,7 @@ func doctorCommand(stdout io.Writer) *cobra.Command {
 		Use:   "doctor",
 		Short: "What this machine can run, and how to mend what it cannot",
 		Long:  "Prints what was found, what follows from it, and how to mend it. Exit code 3 where containers cannot be run.",
-		Args:  cobra.NoArgs,
+		Args:  noWords,
 		RunE: func(*cobra.Command, []string) error {
 			ctx, cancel := context.WithTimeout(context.Background(), doctorTimeout)
 			defer cancel()

@@ -62,7 +62,12 @@ func faultCommand(stdout io.Writer) *cobra.Command {
   status               what each member is, and what is cut
 
 What was done is noted in runs/by-hand, so that heal and raftlab clean find it.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("fault: say which: partition, kill, pause, heal or status")
+			}
+			return nil
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			verb, groups := args[0], args[1:]
 			want := map[string][2]int{"partition": {1, 2}, "kill": {1, 1}, "pause": {1, 1}, "heal": {0, 0}, "status": {0, 0}}

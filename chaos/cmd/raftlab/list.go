@@ -18,7 +18,7 @@ func listCommand(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "Scenarios, the faults that a schedule may have, and mutants that they must convict",
-		Args:  cobra.NoArgs,
+		Args:  noWords,
 		RunE: func(*cobra.Command, []string) error {
 			table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(table, "SCENARIO\tWHAT IT DOES")
@@ -62,7 +62,7 @@ func versionCommand(stdout io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "What this program was built from",
-		Args:  cobra.NoArgs,
+		Args:  noWords,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(stdout, version())
 			return err

@@ -30,6 +30,7 @@ import (
 
 	"raftlab/chaos"
 	layer "raftlab/chaos/agent/disk"
+	"raftlab/internal/nearest"
 )
 
 func main() {
@@ -95,17 +96,48 @@ func plain(err error) error {
 	return usage("--%s %q is not %s", invalid.GetFlag().Name, invalid.GetValue(), want)
 }
 
+// commandNames are those that help shows.
+func commandNames(root *cobra.Command) (names []string) {
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() && c.Name() != "help" {
+			names = append(names, c.Name())
+		}
+	}
+	return names
+}
+
+// noWords refuses arguments where there are only flags.
+func noWords(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%s takes no words, and got %q", c.Name(), args[0])
+	}
+	return nil
+}
+
+// oneRun wants a run directory.
+func oneRun(c *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usage("%s takes one run directory, such as runs/latest, not %d", c.Name(), len(args))
+	}
+	return nil
+}
+
 func command(stdout io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "raftlab",
 		Short:         "Break a cluster on purpose, and judge with evidence what its clients saw",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return usage("command %q is not known; %s", args[0], nearest.Hint(args[0], commandNames(c), ""))
+		},
 		// Before every command.
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error { return notEmpty(c.Flags()) },
 		RunE: func(c *cobra.Command, _ []string) error {
-			return usage("say what to do: run, report, check, export, list, doctor, clean or version (raftlab --help explains)")
+			return usage("say what to do: %s (raftlab --help explains)", strings.Join(commandNames(c), ", "))
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true

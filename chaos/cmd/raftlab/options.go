@@ -59,6 +59,8 @@ func (o *options) take(flags *pflag.FlagSet) error {
 	switch {
 	case o.backend != "auto" && o.backend != "docker" && o.backend != "process":
 		return usage("--backend %q is none of auto, docker, process", o.backend)
+	case given["for"] && o.faults == "":
+		return usage("--for is for --faults; a scenario and a schedule have an end of their own")
 	case given["image"] && given["binary"]:
 		return usage("give --image, for docker, or --binary, for process, not both")
 	case given["image"] && o.backend == "process":

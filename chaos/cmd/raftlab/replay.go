@@ -161,7 +161,7 @@ func replayCommand(stdout io.Writer) *cobra.Command {
 		Long: `Runs the schedule that was executed in RUN (its executed.txt) again, on the same backend, with the same members and
 clients, and says how often that failed in how many tries. The seed fixes faults, targets and workload, but not timing: a
 failure comes in some tries and not in others.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneRun,
 		RunE: func(_ *cobra.Command, args []string) error {
 			f, err := readFormer(args[0])
 			if err != nil {
@@ -191,7 +191,7 @@ func shrinkCommand(stdout io.Writer) *cobra.Command {
 		Short: "Make a run that fails smaller, while it goes on failing",
 		Long: `Drops faults, members, clients and time from what was executed in RUN while at least --rate of --tries runs fail by
 the same check, and writes the smaller schedule to RUN/shrunk.txt.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneRun,
 		RunE: func(_ *cobra.Command, args []string) error {
 			f, err := readFormer(args[0])
 			if err != nil {

@@ -80,7 +80,7 @@ func newRun(stdout io.Writer, o *options) *cobra.Command {
 agree, reads every key on every member and judges the history. The seed fixes faults, targets and workload, not
 timing. Everything that was seen is in the run directory.
 
-Several scenarios, or several systems (--system raftkv,etcd), run one after the other with the same seed and end with a
+Without a scenario it runs default. Several scenarios, or several systems (--system raftkv,etcd), run one after the other with the same seed and end with a
 table; the worst verdict is the exit code's.
 
 Without --binary the process backend runs the raftd beside this program; inside the source of raftlab and with

@@ -31,7 +31,7 @@ func serveCommand(stdout io.Writer) *cobra.Command {
 		Short: "Show runs in a browser: a list, two side by side, their reports; with --cluster a live cluster to break",
 		Long: `Serves the runs of a directory to this machine. With --cluster N it starts N members on local processes too, shows
 them live, and lets you kill, pause and cut them off; they end with this program. Faults are taken on loopback only.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(*cobra.Command, []string) error {
 			if _, port, err := net.SplitHostPort(addr); err != nil {
 				return usage("--addr %q must be host:port", addr)

@@ -39,7 +39,7 @@ func simCommand(stdout io.Writer) *cobra.Command {
 draws its own sizes and faults, and is the same run each time and on each machine.
 
 Without --seed, --seeds or --for it runs 1000 seeds. The first failure ends it with exit code 1 and says how to repeat it.`,
-		Args: cobra.NoArgs,
+		Args: noWords,
 		RunE: func(c *cobra.Command, _ []string) error {
 			given := 0
 			for _, name := range []string{"seeds", "for", "seed", "plan"} {

@@ -12,6 +12,7 @@ import (
 	"raftlab/harness/systems/etcd"
 	"raftlab/harness/systems/pyraft"
 	"raftlab/harness/systems/raftkv"
+	"raftlab/internal/nearest"
 )
 
 // store is what --system names: an adapter, and where its program comes from.
@@ -55,7 +56,8 @@ func storeNames() []string {
 func findStore(name string) (store, error) {
 	i := slices.IndexFunc(stores, func(s store) bool { return s.name == name })
 	if i < 0 {
-		return store{}, usage("--system %q is not known; use one of %s, or write an adapter (harness/README.md)", name, strings.Join(storeNames(), ", "))
+		return store{}, usage("--system %q is not known; %s", name,
+			nearest.Hint(name, storeNames(), "use "+strings.Join(storeNames(), ", ")+", or write an adapter (harness/GUIDE.md)"))
 	}
 	return stores[i], nil
 }
