@@ -22,7 +22,8 @@ func (w *world) diskFault(f Fault, m *member) bool {
 	case SyncFails:
 		fs.failing = true
 	case Flip:
-		if m.lost || !w.mayLose(m) {
+		// A disk that had no room for the log's mark is a limit that wal names: nothing says that the last batch was synced.
+		if m.lost || m.fs.short || !w.mayLose(m) {
 			return false
 		}
 		w.crash(m, false) // with a power cut, damage to the last batch would look like a torn write: a limit that wal names

@@ -30,6 +30,7 @@ type disk struct {
 	dead    bool
 	full    bool
 	copies  bool // to overwrite takes room too, on a file system that copies on write
+	short   bool // the last write to the log was refused for want of room
 	chance  *rand.Rand
 	failing bool // the next sync fails
 	mark    func(Mark)
@@ -64,16 +65,18 @@ func (d *disk) Create(name string) (vfs.File, error) {
 	if strings.HasSuffix(name, ".wal.tmp") && !strings.HasSuffix(name, "0001.wal.tmp") {
 		d.mark(fileRotated)
 	}
-	return d.file(d.Mem.Create(name))
+	return d.file(name)(d.Mem.Create(name))
 }
 
-func (d *disk) OpenWrite(name string) (vfs.File, error) { return d.file(d.Mem.OpenWrite(name)) }
+func (d *disk) OpenWrite(name string) (vfs.File, error) { return d.file(name)(d.Mem.OpenWrite(name)) }
 
-func (d *disk) file(f vfs.File, err error) (vfs.File, error) {
-	if err != nil {
-		return nil, err
+func (d *disk) file(name string) func(vfs.File, error) (vfs.File, error) {
+	return func(f vfs.File, err error) (vfs.File, error) {
+		if err != nil {
+			return nil, err
+		}
+		return diskFile{f, d, strings.Contains(name, ".wal")}, nil
 	}
-	return diskFile{f, d}, nil
 }
 
 func (d *disk) Rename(oldName, newName string) error {
@@ -116,7 +119,8 @@ func (d *disk) Lock(name string) (io.Closer, error) {
 
 type diskFile struct {
 	vfs.File
-	d *disk
+	d   *disk
+	log bool
 }
 
 // WriteAt takes no room where bytes are already.
@@ -124,6 +128,14 @@ func (f diskFile) WriteAt(b []byte, off int64) (int, error) {
 	if err := f.d.step(); err != nil {
 		return 0, err
 	}
+	n, err := f.write(b, off)
+	if f.log {
+		f.d.short = errors.Is(err, syscall.ENOSPC)
+	}
+	return n, err
+}
+
+func (f diskFile) write(b []byte, off int64) (int, error) {
 	if f.d.full {
 		if size, err := f.File.Size(); err == nil && off+int64(len(b)) > size {
 			return 0, f.d.noRoom()
