@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"raftlab/node/live"
@@ -26,7 +27,7 @@ type homeReply struct {
 // home shows this member as it sees itself: a page, JSON or text, as Accept asks.
 func (s *Server) home(x *exchange) *failure {
 	entries, more, _ := s.store.List("", "", homeKeysMax)
-	reply := homeReply{statusReply: s.describe(), FirstKeys: make([]string, len(entries)), KeysCapped: more, Curl: "curl -fsS", URL: s.scheme + "://" + s.servedBy[0]}
+	reply := homeReply{statusReply: s.describe(), FirstKeys: make([]string, len(entries)), KeysCapped: more, Curl: "curl -fsS", URL: s.scheme + "://" + s.reachedAt(x.r)}
 	if s.guard.token != nil {
 		reply.Curl += ` -H "Authorization: Bearer $TOKEN"` // ours stays secret
 	}
@@ -44,6 +45,17 @@ func (s *Server) home(x *exchange) *failure {
 		s.text(x, http.StatusOK, homeText(reply))
 	}
 	return nil
+}
+
+// A host in lines to paste. Go lets more through, such as $ and ;.
+var plainHost = regexp.MustCompile(`^[A-Za-z0-9.:\[\]-]+$`)
+
+// reachedAt is where who asks has found this member: with ports of a container that are published, not its own address.
+func (s *Server) reachedAt(r *http.Request) string {
+	if plainHost.MatchString(r.Host) {
+		return r.Host
+	}
+	return s.servedBy[0]
 }
 
 func homeText(r homeReply) string {

@@ -2,6 +2,8 @@ package api
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -52,6 +54,38 @@ func TestHomeIsAPageJSONOrText(t *testing.T) {
 	if len(reply.FirstKeys) != 100 || !reply.KeysCapped || reply.Keys != 103 {
 		t.Errorf("JSON: %d keys, capped %v, of %d", len(reply.FirstKeys), reply.KeysCapped, reply.Keys)
 	}
+}
+
+// In a container a member is at n1:8000 for the others, and at a published port for who pastes the lines.
+func TestLinesToPasteNameTheHostThatWasAsked(t *testing.T) {
+	m := one(t, nil)
+	for host, want := range map[string]string{"localhost:8003": "localhost:8003", "[::1]:8003": "[::1]:8003", "$(reboot)": m.address, "a;b": m.address} {
+		for accept, sentence := range map[string]string{"*/*": "curl -fsS http://" + want + "/keyx", "text/html": `data-url="http://` + want + `"`} {
+			if body := askAs(t, m, host, accept); !strings.Contains(body, sentence) {
+				t.Errorf("asked as %s for %s: no %q in\n%s", host, accept, sentence, body)
+			}
+		}
+	}
+}
+
+func askAs(t *testing.T, m *member, host, accept string) string {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, "http://"+m.address+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = host
+	r.Header.Set("Accept", accept)
+	reply, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
 
 func TestStatusNamesWhatTheLabAsksFor(t *testing.T) {
