@@ -52,7 +52,7 @@ end 4s`))
 		return "", err
 	}
 	store := &kvd.System{Binary: binary}
-	defer store.CloseIdle()
+	defer store.Close()
 	starting, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	// The same in containers: docker.Start(starting, store, docker.Options{Nodes: 3, RunID: run.ID()}).

@@ -49,7 +49,7 @@ func startKVD(t *testing.T, nodes int) (*process.Cluster, *kvdtest.System) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		system.CloseIdle()
+		system.Close()
 		if err := c.Close(context.Background()); err != nil {
 			t.Error(err)
 		}

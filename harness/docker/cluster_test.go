@@ -24,7 +24,7 @@ func TestSweepFindsWhatAKilledLabHasLeft(t *testing.T) {
 	needDocker(t)
 	id := fmt.Sprintf("test-%d-killed", os.Getpid())
 	system := &kvdtest.System{Image: image}
-	defer system.CloseIdle()
+	defer system.Close()
 	c, err := Start(kvdtest.Deadline(t, 60*time.Second), system, Options{Nodes: 2, RunID: id})
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestMissingImageIsNotPulled(t *testing.T) {
 func TestMemberThatEndsAtOnceIsNamedWithItsLastWords(t *testing.T) {
 	needDocker(t)
 	system := &kvdtest.System{Image: image}
-	defer system.CloseIdle()
+	defer system.Close()
 	var log strings.Builder
 	_, err := Start(kvdtest.Deadline(t, 60*time.Second), badFlag{system}, Options{
 		Nodes: 1, RunID: fmt.Sprintf("test-%d-flag", os.Getpid()),

@@ -115,7 +115,7 @@ func startWith(t *testing.T, o Options) (*Cluster, *kvdtest.System) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		system.CloseIdle()
+		system.Close()
 		if err := c.Close(context.Background()); err != nil {
 			t.Error(err)
 		}

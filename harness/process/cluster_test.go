@@ -55,7 +55,7 @@ func startWith(t *testing.T, o Options) (*Cluster, *kvdtest.System) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		system.CloseIdle()
+		system.Close()
 		if err := c.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -103,7 +103,7 @@ func TestLeftoversAreTheMembersThatHaveNotEnded(t *testing.T) {
 
 func TestMemberThatEndsAtOnceIsNamedWithItsLastWords(t *testing.T) {
 	system := &kvdtest.System{Binary: kvd}
-	defer system.CloseIdle()
+	defer system.Close()
 	_, err := Start(kvdtest.Deadline(t, 20*time.Second), badFlag{system}, Options{Nodes: 2, Dir: t.TempDir()})
 	if err == nil || !strings.Contains(err.Error(), "n1 ended with code 2") || !strings.Contains(err.Error(), "flag provided but not defined") {
 		t.Fatalf("start: %v", err)

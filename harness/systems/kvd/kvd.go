@@ -17,7 +17,7 @@ import (
 	"raftlab/linearizability"
 )
 
-// System runs kvd. It is safe for concurrent use. Its clients share a transport; close it with CloseIdle.
+// System runs kvd. It is safe for concurrent use. Its clients share a transport; close it with Close.
 type System struct {
 	Image, Binary string // in containers, as a process: only the one that is used need be given
 
@@ -51,8 +51,8 @@ func (s *System) client() *http.Client {
 	return s.http
 }
 
-// CloseIdle ends the connections that the clients have left open.
-func (s *System) CloseIdle() { s.client().CloseIdleConnections() }
+// Close ends the connections that the clients have left open.
+func (s *System) Close() { s.client().CloseIdleConnections() }
 
 // Ready is GET /readyz.
 func (s *System) Ready(ctx context.Context, endpoint string) error {
