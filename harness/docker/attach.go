@@ -11,6 +11,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"raftlab/harness"
+	"raftlab/internal/nearest"
 )
 
 // Labels that compose gives to its containers, old and new alike.
@@ -41,17 +42,17 @@ func (c *Cluster) attach(ctx context.Context, project string) (err error) {
 	}
 	c.host = "127.0.0.1"
 	filters := client.Filters{}.Add("label", composeProject)
-	if project != "" {
-		filters = client.Filters{}.Add("label", composeProject+"="+project)
-	}
 	list, err := c.engine.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filters})
 	if err != nil {
 		return fmt.Errorf("docker: list containers: %w", err)
 	}
-	var projects []string
+	var projects, all []string
 	for _, found := range list.Items {
 		name, service := found.Labels[composeProject], found.Labels[composeService]
-		if project == "" && !strings.HasPrefix(found.Image, "raftlab/node") {
+		if !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+		if project != "" && name != project || project == "" && !strings.HasPrefix(found.Image, "raftlab/node") {
 			continue
 		}
 		if !slices.Contains(projects, name) {
@@ -64,6 +65,9 @@ func (c *Cluster) attach(ctx context.Context, project string) (err error) {
 	slices.Sort(projects)
 	switch len(projects) {
 	case 0:
+		if project != "" && len(all) > 0 {
+			return fmt.Errorf("docker: project %q of docker compose is not known; %s", project, nearest.Hint(project, all, ""))
+		}
 		return fmt.Errorf("docker: no cluster of docker compose was found: `make up` starts one, or name its project")
 	case 1:
 	default:

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,7 +30,7 @@ type byHand struct {
 	stdout  io.Writer
 }
 
-// ByHand is the directory of their journals.
+// byHandDir is the directory of their journals.
 func byHandDir(out string) string { return filepath.Join(out, "by-hand") }
 
 func openByHand(ctx context.Context, stdout io.Writer, project, out string) (*byHand, error) {
@@ -47,6 +46,11 @@ func openByHand(ctx context.Context, stdout io.Writer, project, out string) (*by
 }
 
 func (b *byHand) close() { b.system.Close(); b.cluster.Detach() }
+
+// groupWords say how many groups of members a word takes.
+var groupWords = map[[2]int]string{
+	{0, 0}: "no members", {1, 1}: "one group of members such as n1,n2", {1, 2}: "one or two groups of members such as n1,n2",
+}
 
 func faultCommand(stdout io.Writer) *cobra.Command {
 	var project, out string
@@ -76,7 +80,7 @@ What was done is noted in runs/by-hand, so that heal and raftlab clean find it.`
 				return usage("fault %q is not known; use partition, kill, pause, heal or status", verb)
 			}
 			if len(groups) < bounds[0] || len(groups) > bounds[1] {
-				return usage("fault %s takes %d to %d groups of members such as n1,n2, not %d", verb, bounds[0], bounds[1], len(groups))
+				return usage("fault %s takes %s, not %d", verb, groupWords[bounds], len(groups))
 			}
 			for _, group := range groups {
 				if _, err := chaos.ParseTarget(group); err != nil {
@@ -108,81 +112,6 @@ What was done is noted in runs/by-hand, so that heal and raftlab clean find it.`
 	c.Flags().StringVar(&project, "project", "", "project of docker compose (default: the only one whose image is raftlab/node)")
 	c.Flags().StringVar(&out, "out", "runs", "directory of the run directories")
 	return c
-}
-
-// resolve names whom the words mean now.
-func (b *byHand) resolve(ctx context.Context, groups []string) (resolved [][]string, err error) {
-	v := chaos.View{Members: harness.Names(b.cluster)}
-	if slices.ContainsFunc(groups, func(g string) bool { return strings.Contains(g, "leader") || g == "follower" }) {
-		if v.Leader, _, err = harness.AwaitLeader(ctx, b.cluster, b.system); err != nil {
-			return nil, err
-		}
-	}
-	for _, group := range groups {
-		nodes, err := chaos.Target(group).Resolve(v, chaos.Random(uint64(time.Now().UnixNano()), 1))
-		if err != nil {
-			return nil, usage("%w", err)
-		}
-		resolved = append(resolved, nodes)
-	}
-	return resolved, nil
-}
-
-func (b *byHand) do(ctx context.Context, verb string, words []string) error {
-	groups, err := b.resolve(ctx, words)
-	if err != nil {
-		return err
-	}
-	kind := map[string]chaos.Kind{"partition": chaos.Partition, "kill": chaos.Crash, "pause": chaos.Pause}[verb]
-	entry := chaos.Entry{Step: chaos.Intent, Wall: time.Now().UTC(), What: chaos.Fault{Kind: kind, Target: chaos.Target(strings.Join(groups[0], ","))},
-		Nodes: groups[0], World: "docker"}
-	if err := chaos.NoteIntent(b.path, entry); err != nil { // before anything is done
-		return err
-	}
-	switch verb {
-	case "kill":
-		err = b.each(groups[0], func(node string) error { return b.cluster.Kill(ctx, node, syscall.SIGKILL) })
-	case "pause":
-		err = b.each(groups[0], func(node string) error { return b.cluster.Pause(ctx, node) })
-	case "partition":
-		var others []string
-		if len(groups) == 2 {
-			others = groups[1]
-		} else {
-			others = slices.DeleteFunc(harness.Names(b.cluster), func(m string) bool { return slices.Contains(groups[0], m) })
-		}
-		_, err = b.cluster.Cut(ctx, between(groups[0], others))
-		words = []string{strings.Join(groups[0], " "), "and", strings.Join(others, " ")}
-		fmt.Fprintf(b.stdout, "partition: %s hear nothing of each other\n", strings.Join(words, " "))
-		return err
-	}
-	if err == nil {
-		fmt.Fprintf(b.stdout, "%s: %s\n", verb, strings.Join(groups[0], " "))
-	}
-	return err
-}
-
-// between is both directions of every link between two groups.
-func between(a, b []string) []harness.Link {
-	var links []harness.Link
-	for _, from := range a {
-		for _, to := range b {
-			if from != to {
-				links = append(links, harness.Link{From: from, To: to}, harness.Link{From: to, To: from})
-			}
-		}
-	}
-	return links
-}
-
-func (b *byHand) each(nodes []string, do func(string) error) error {
-	var errs []error
-	for _, node := range nodes {
-		if err := do(node); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // heal undoes what the journal has open, and every rule, whether the journal knows of it or not.
