@@ -102,9 +102,13 @@ func (w *world) applied(m *member, e raft.Entry, got kv.Result, hash uint64) {
 	w.sum(uint64(e.Index)<<20|uint64(e.Term), hash)
 	switch {
 	case e.Index <= l.last():
-		a := &l.agreed[e.Index]
-		if a.term != e.Term || a.hash != hash || a.result != got {
-			w.fail("ledger", "%v applied entry %d of term %d with result %+v and state %016x; others applied one of term %d with %+v and %016x", m.id, e.Index, e.Term, got, hash, a.term, a.result, a.hash)
+		switch a := &l.agreed[e.Index]; {
+		case a.term != e.Term:
+			w.fail("ledger", "%v applied entry %d of term %d; others applied one of term %d there", m.id, e.Index, e.Term, a.term)
+		case a.result != got:
+			w.fail("ledger", "%v applied entry %d: %s; to others it was: %s", m.id, e.Index, answered(got), answered(a.result))
+		case a.hash != hash:
+			w.fail("ledger", "%v applied entry %d and has state %016x; others applied it and had %016x", m.id, e.Index, hash, a.hash)
 		}
 		return
 	case e.Index > l.last()+1:
@@ -134,8 +138,29 @@ func (w *world) applied(m *member, e raft.Entry, got kv.Result, hash uint64) {
 	}
 	l.agreed = append(l.agreed, a)
 	if want != got {
-		w.fail("ledger", "%v applied entry %d with result %+v; the model says %+v", m.id, e.Index, got, want)
+		w.fail("ledger", "%v applied entry %d: %s; the model says: %s", m.id, e.Index, answered(got), answered(want))
 	}
+}
+
+// answered says what a client is told.
+func answered(r kv.Result) string {
+	words := fmt.Sprintf("done by entry %d of term %d", r.Index, r.Term)
+	switch {
+	case r.Err != nil:
+		words = fmt.Sprintf("refused by entry %d of term %d (%v)", r.Index, r.Term, r.Err)
+	case !r.Done:
+		words = fmt.Sprintf("its condition failed at entry %d of term %d", r.Index, r.Term)
+	}
+	if r.Existed {
+		words += ", the key was there"
+	}
+	if r.Current > 0 {
+		words += fmt.Sprintf(", its version is %d now", r.Current)
+	}
+	if r.Repeat {
+		words += ", told again"
+	}
+	return words
 }
 
 // restored checks the state that a snapshot brought.

@@ -210,6 +210,27 @@ func TestShrinkKeepsTheReason(t *testing.T) {
 	}
 }
 
+// The newest leader led while the old one stood still: who reads the picture sees both, and where it failed.
+func TestAPictureShowsWhoStoodStillAndWhereItFailed(t *testing.T) {
+	p := &Picture{}
+	p.up(0, 0, true, 1)
+	p.up(1, 0, true, 2)
+	p.stands(1, time.Second, true)
+	p.struck(1, time.Second, Fault{Kind: Pause, For: time.Second})
+	p.stands(1, 2*time.Second, false)
+	p.up(0, 2*time.Second, false, 1)
+	p.up(0, 3*time.Second, true, 7)
+	page := p.HTML(Result{Virtual: 4 * time.Second, Failure: &Failure{Check: "stale", Message: "n2 may answer <call 3>", At: 4 * time.Second}})
+	for _, want := range []string{"n2 stands still, 1s to 2s", "n1, then n7", "pause leader", `href="#failure"`, `id="failure"`, "FAIL stale: n2 may answer &lt;call 3&gt;", `<circle cx="345.0"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not have %q:\n%s", want, page)
+		}
+	}
+	if strings.Count(page, `class="still"`) != 1 {
+		t.Error("one member stood still once")
+	}
+}
+
 // TestAPictureIsOnePageThatNeedsNothingElse.
 func TestAPictureIsOnePageThatNeedsNothingElse(t *testing.T) {
 	p, err := ParsePlan(small)
@@ -222,7 +243,7 @@ func TestAPictureIsOnePageThatNeedsNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := picture.HTML(r)
-	for _, want := range []string{"<svg", "leads term", "slot 3", "class=\"msg append\"", "class=\"commit\"", "The plan", "fault 500ms crash leader"} {
+	for _, want := range []string{"<svg", "leads term", "n3", "class=\"msg append\"", "class=\"commit\"", "The plan", "fault 500ms crash leader"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not have %q", want)
 		}

@@ -27,5 +27,5 @@
 //	live.go      what must happen in the end
 //	mark.go      interesting things, each of which some run must have seen
 //	shrink.go    the shortest plan that fails for the same reason
-//	picture.go, draw.go   a picture of the last moments
+//	picture.go   a picture of the last moments; draw.go, drawfault.go
 package sim

@@ -46,21 +46,23 @@ func (p *Picture) HTML(r Result) string {
 		d.lanes = max(d.lanes, u.slot+1)
 	}
 	d.height = min(pixelsMax, max(400, 12*float64(len(p.messages)-first)))
-	verdict := "PASS"
-	if r.Failure != nil {
-		verdict = "FAIL " + r.Failure.Error()
+	verdict, lead := "PASS", ""
+	if f := r.Failure; f != nil {
+		verdict = "FAIL " + f.Check
+		lead = fmt.Sprintf(`<p><b>%s</b>, after %v: <a href="#failure">the end of the picture</a>. What led to it is above it: who led, who stood still, what was lost.</p>`, html.EscapeString(f.Message), f.At)
 	}
 	fmt.Fprintf(&d, `<!doctype html><meta charset="utf-8"><title>raftlab sim, seed %d</title>
 <style>body{font:14px/1.4 system-ui,sans-serif;margin:1em;color:#222;background:#fff}pre{font-size:12px;overflow-x:auto;background:#f4f4f4;padding:1em}
 svg text{font:11px system-ui,sans-serif}.msg{stroke:#555;stroke-width:1}.append{stroke:#2f6fb2}.vote{stroke:#b2542f}.snap{stroke:#3a8f4d;stroke-width:2}.lost{stroke-dasharray:3 3;stroke:#c22}
-.x{stroke:#c22;stroke-width:2}.commit{fill:#222}</style>
-<h1>Seed %d: %s</h1><p>%d events in %v of virtual time, trace hash %016x. Faults: %s.</p>
-<p>Time goes down. A lane is a member: thin and grey while it follows, wide in the colour of its term while it leads, pale while it asks for votes, broken while it is down.
+.x{stroke:#c22;stroke-width:2}.commit{fill:#222}.still{fill:#e9a13b;fill-opacity:.45}.fault{fill:#8a5200}</style>
+<h1>Seed %d: %s</h1>%s<p>%d events in %v of virtual time, trace hash %016x. Faults: %s.</p>
+<p>Time goes down. A lane is a member: thin and grey while it follows, wide in the colour of its term while it leads, pale while it asks for votes, broken while it is down, on orange while it stands still. Brown words are faults that hit it.
 An arrow is a message: <span style="color:#2f6fb2">appends</span>, <span style="color:#b2542f">votes</span>, <span style="color:#3a8f4d">snapshots</span>; dashed red with a cross, it was lost. A dot is a commit. Each says more when the pointer rests on it.</p>
-`, r.Plan.Seed, r.Plan.Seed, html.EscapeString(verdict), r.Events, r.Virtual.Round(time.Microsecond), r.TraceHash, html.EscapeString(r.Faults.String()))
-	fmt.Fprintf(&d, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%.0f" role="img" aria-label="members, messages, roles and crashes over time">`, textWidth+d.lanes*laneWidth, d.height+60)
+`, r.Plan.Seed, r.Plan.Seed, html.EscapeString(verdict), lead, r.Events, r.Virtual.Round(time.Microsecond), r.TraceHash, html.EscapeString(r.Faults.String()))
+	fmt.Fprintf(&d, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%.0f" role="img" aria-label="members, messages, roles and crashes over time">`, textWidth+d.lanes*laneWidth, d.height+80)
 	d.clock()
 	for slot := range d.lanes {
+		d.pauses(slot)
 		d.lane(slot)
 	}
 	for _, m := range p.messages[first:] {
@@ -68,9 +70,13 @@ An arrow is a message: <span style="color:#2f6fb2">appends</span>, <span style="
 	}
 	for _, c := range p.commits {
 		if c.at >= d.from {
-			fmt.Fprintf(&d, `<circle class="commit" cx="%.1f" cy="%.1f" r="2.5"><title>%v: slot %d has committed up to %d</title></circle>`, d.x(c.slot), d.y(c.at), c.at, c.slot+1, c.index)
+			fmt.Fprintf(&d, `<circle class="commit" cx="%.1f" cy="%.1f" r="2.5"><title>%v: %s has committed up to %d</title></circle>`, d.x(c.slot), d.y(c.at), c.at, p.name(c.slot), c.index)
 		}
 	}
+	for slot := range d.lanes {
+		d.faults(slot)
+	}
+	d.failure(r.Failure)
 	d.WriteString("</svg>\n")
 	if len(r.Story) > 0 {
 		fmt.Fprintf(&d, "<h2>The last sentences</h2><pre>%s</pre>\n", html.EscapeString(strings.Join(r.Story, "\n")))
@@ -121,7 +127,8 @@ func (d *diagram) lane(slot int) {
 	}
 	slices.SortStableFunc(spans, func(a, b span) int { return int(a.at - b.at) })
 	x := d.x(slot)
-	fmt.Fprintf(d, `<text x="%.1f" y="16" text-anchor="middle" font-weight="bold">slot %d</text>`, x, slot+1)
+	name := d.p.name(slot)
+	fmt.Fprintf(d, `<text x="%.1f" y="16" text-anchor="middle" font-weight="bold">%s</text>`, x, name)
 	for i, s := range spans {
 		end := d.till
 		if i+1 < len(spans) {
@@ -130,10 +137,10 @@ func (d *diagram) lane(slot int) {
 		if end < d.from {
 			continue
 		}
-		colour, width, dash, what := "#999", 2.0, "", fmt.Sprintf("slot %d: %v in term %d", slot+1, s.role, s.term)
+		colour, width, dash, what := "#999", 2.0, "", fmt.Sprintf("%s: %v in term %d", name, s.role, s.term)
 		switch {
 		case !s.up:
-			colour, width, dash, what = "#ccc", 1, ` stroke-dasharray="2 6"`, fmt.Sprintf("slot %d is down", slot+1)
+			colour, width, dash, what = "#ccc", 1, ` stroke-dasharray="2 6"`, name+" is down"
 		case s.role == raft.Leader:
 			colour, width = termColour(s.term), 10
 		case s.role != raft.Follower:

@@ -107,6 +107,7 @@ func (w *world) inject(f Fault) {
 	}
 	w.faults[f.Kind]++
 	w.tell("fault: %v (%v)", f, m.id)
+	w.options.Picture.struck(m.slot, w.now, f)
 	w.sum(uint64(f.Kind), uint64(m.slot))
 }
 
@@ -308,6 +309,7 @@ func (w *world) timeFault(f Fault, m *member) bool {
 		}
 		w.mark(memberPaused)
 		m.paused = true
+		w.options.Picture.stands(m.slot, w.now, true)
 		life := m.life
 		w.later(f.For, func() {
 			if m.life == life && m.up {
@@ -337,6 +339,7 @@ func (w *world) resume(m *member) {
 		return
 	}
 	m.paused = false
+	w.options.Picture.stands(m.slot, w.now, false)
 	w.deliverOwed(m)
 	if m.owedSync {
 		m.owedSync = false

@@ -41,7 +41,7 @@ func (w *world) start(m *member) {
 	w.newestKept(m)
 	m.lost = false // it has read all its data: the bit that was flipped means nothing
 	w.tell("%v starts, life %d", m.id, m.life)
-	w.options.Picture.up(m.slot, w.now, true)
+	w.options.Picture.up(m.slot, w.now, true, m.id)
 	m.role, m.term, m.committed = m.raft().Role(), m.raft().Term(), m.raft().Committed()
 	w.follow(m)
 	w.ticks(m)
@@ -169,7 +169,7 @@ func (w *world) crash(m *member, cut bool) {
 		m.fs.Kill()
 	}
 	w.tell("%v is down", m.id)
-	w.options.Picture.up(m.slot, w.now, false)
+	w.options.Picture.up(m.slot, w.now, false, m.id)
 }
 
 // cutShortMax is how many calls a write takes that makes a new file.

@@ -12,6 +12,21 @@ type Picture struct {
 	roles    []turn
 	ups      []upOrDown
 	commits  []commit
+	pauses   []pause
+	faults   []struck
+}
+
+// pause is where a member stands still, or goes on.
+type pause struct {
+	slot  int
+	at    time.Duration
+	still bool
+}
+
+type struck struct {
+	slot  int
+	at    time.Duration
+	fault string
 }
 
 type commit struct {
@@ -40,6 +55,7 @@ type upOrDown struct {
 	slot int
 	at   time.Duration
 	up   bool
+	id   raft.ID
 }
 
 func (p *Picture) message(from, to int, sent, came time.Duration, m *raft.Message, lost string) {
@@ -54,9 +70,21 @@ func (p *Picture) turned(slot int, at time.Duration, role raft.Role, term raft.T
 	}
 }
 
-func (p *Picture) up(slot int, at time.Duration, up bool) {
+func (p *Picture) up(slot int, at time.Duration, up bool, id raft.ID) {
 	if p != nil {
-		p.ups = append(p.ups, upOrDown{slot, at, up})
+		p.ups = append(p.ups, upOrDown{slot, at, up, id})
+	}
+}
+
+func (p *Picture) stands(slot int, at time.Duration, still bool) {
+	if p != nil {
+		p.pauses = append(p.pauses, pause{slot, at, still})
+	}
+}
+
+func (p *Picture) struck(slot int, at time.Duration, f Fault) {
+	if p != nil {
+		p.faults = append(p.faults, struck{slot, at, f.String()})
 	}
 }
 

@@ -100,6 +100,7 @@ func (w *world) strike(m *member) {
 		f.N = w.chance.faults.Uint64N(4)
 	}
 	w.tell("%v is struck as it leads: %v", m.id, f)
+	w.options.Picture.struck(m.slot, w.now, f)
 	w.faults[f.Kind]++
 	switch {
 	case f.Kind < Crash:
