@@ -23,10 +23,13 @@ const (
 var badness = map[Verdict]int{Pass: 0, Environment: 1, Unknown: 2, Fail: 3}
 
 // Worst is the verdict over all parts; over none, or parts that all had nothing to look at, it is Unknown, because
-// nothing was shown.
+// nothing was shown. So is a part whose verdict is none of the words, such as that of a checker that never said one.
 func Worst(verdicts ...Verdict) Verdict {
 	worst := Nothing
 	for _, v := range verdicts {
+		if _, known := badness[v]; !known && v != Nothing {
+			v = Unknown
+		}
 		if v != Nothing && (worst == Nothing || badness[v] > badness[worst]) {
 			worst = v
 		}

@@ -17,6 +17,11 @@ func TestTheWorstVerdictWinsInTheOrderFailUnknownEnvironmentPass(t *testing.T) {
 	if got := Worst(); got != Unknown {
 		t.Errorf("no checker at all is %s", got)
 	}
+	for _, none := range []Verdict{"", "pass", "ok"} {
+		if got := Worst(Pass, none); got != Unknown {
+			t.Errorf("a checker that says %q makes a PASS %s", none, got)
+		}
+	}
 }
 
 func TestExitCodes(t *testing.T) {

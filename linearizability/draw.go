@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"html"
 	"io"
 	"os"
 	"path/filepath"
@@ -70,8 +71,9 @@ func Draw(ctx context.Context, w io.Writer, ops []Operation, key string, windows
 	replay := search{register: newRegister(h.absent), entriesMax: int64(^uint64(0) >> 1)}
 	model := replay.model(h)
 	model.DescribeOperation = func(input, _ any) string { return describeStep(input.(*step)) }
-	model.DescribeState = func(state any) string { return state.(*content).String() }
-	model.DescribeOperationMetadata = func(m any) string { return describe(m.(*Operation)) }
+	// These two porcupine's page takes for HTML, and they hold what a store under test has said.
+	model.DescribeState = func(state any) string { return html.EscapeString(state.(*content).String()) }
+	model.DescribeOperationMetadata = func(m any) string { return html.EscapeString(describe(m.(*Operation))) }
 	return porcupine.Visualize(model, info, w)
 }
 

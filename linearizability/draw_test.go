@@ -128,3 +128,26 @@ func TestDrawingsHaveSafeAndDifferentNames(t *testing.T) {
 		}
 	}
 }
+
+// Porcupine's page puts an operation's metadata and the states into its tooltip as HTML.
+func TestWhatAStoreSaidIsNoMarkupInADrawing(t *testing.T) {
+	evil := `<img src=x onerror=alert(1)>`
+	read := "other"
+	ops := []Operation{
+		{ID: 1, Process: 1, Kind: Put, Key: "k", Value: evil, Call: 1, Return: 2, Result: Result{Outcome: OK, ServedBy: evil}},
+		{ID: 2, Process: 2, Kind: Put, Key: "k", Value: "b", Call: 3, Return: 4, Result: Result{Outcome: Unknown, Error: evil}},
+		{ID: 3, Process: 3, Kind: Get, Key: "k", Call: 5, Return: 6, Result: Result{Outcome: OK, Got: &read}},
+	}
+	var page bytes.Buffer
+	if err := Draw(t.Context(), &page, ops, "k", nil, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(page.String(), `\u0026lt;img`) {
+		t.Error("nothing of it is in the page")
+	}
+	for _, field := range regexp.MustCompile(`"(Metadata|StateDescription)":"[^"]*"`).FindAllString(page.String(), -1) {
+		if strings.Contains(field, `\u003c`) {
+			t.Errorf("markup: %s", field)
+		}
+	}
+}

@@ -121,7 +121,9 @@ func readJournal(path string, end time.Duration) ([]Fault, error) {
 		case "healed":
 			f.To, f.Evidence.Says = e.At, "the lab ended before it was judged"
 		case "evidence":
-			f.Evidence = *e.Evidence
+			if e.Evidence != nil {
+				f.Evidence = *e.Evidence
+			}
 		}
 	}
 	slices.Sort(order)

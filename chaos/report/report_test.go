@@ -301,6 +301,7 @@ func TestARunWhoseLabWasKilledHasAReport(t *testing.T) {
 {"step":"applied","fault":1,"at_ns":4100000000}
 {"step":"healed","fault":1,"at_ns":8000000000}
 {"step":"evidence","fault":1,"at_ns":8000000000,"evidence":{"outcome":"installed","says":"214 packets"}}
+{"step":"evidence","fault":1,"at_ns":8000000001}
 {"step":"intent","fault":2,"at_ns":9000000000,"what":{"kind":"pause","target":"n2"},"nodes":["n2"]}
 {"step":"app`
 	if err := os.WriteFile(filepath.Join(dir, "faults.jsonl"), []byte(journal), 0o644); err != nil {
