@@ -169,6 +169,10 @@ func invariant(rule harness.Rule, seen harness.Observed, untold error) Check {
 		c.Verdict, c.Reason = Unknown, "nobody can ask the members: "+text(untold)
 	case compared == 0:
 		c.Verdict, c.Reason = Unknown, "there was nothing to compare"
+	default:
+		if c.Reason = saysNothing(rule, seen); c.Reason != "" {
+			c.Verdict = Unknown
+		}
 	}
 	for _, f := range seen.Findings {
 		if f.Rule == rule {
@@ -177,6 +181,23 @@ func invariant(rule harness.Rule, seen harness.Observed, untold error) Check {
 		}
 	}
 	return c
+}
+
+// hashedMin: clients write all the time, so that of so many applied indexes some have another state than others.
+const hashedMin = 10
+
+// saysNothing is why answers that are all alike prove nothing: an adapter that leaves out what a member told, or a member that tells
+// nothing of itself, agrees with everybody.
+func saysNothing(rule harness.Rule, seen harness.Observed) string {
+	switch {
+	case rule == harness.CommitMonotonic && seen.Commit == 0:
+		return "no member told a commit index"
+	case rule == harness.EqualStateHash && seen.Applied < 2:
+		return "members told the same applied index all along, while clients wrote"
+	case rule == harness.EqualStateHash && seen.Hashes == 1 && seen.Hashed >= hashedMin:
+		return fmt.Sprintf("%s applied indexes have one and the same hash, which says nothing of the state then", thousands(seen.Hashed))
+	}
+	return ""
 }
 
 // drawnKeysMax bounds the pictures: who has seen five need not see fifty. The report says how many there are.

@@ -50,7 +50,7 @@ func TestAPanicInOneLogOfManyIsAFailure(t *testing.T) {
 
 func TestAnInvariantFailsOnAFindingAndPassesOnlyIfSomethingWasSeen(t *testing.T) {
 	rules := []harness.Rule{harness.OneLeaderPerTerm, harness.CommitMonotonic, harness.EqualStateHash}
-	seen := harness.Observed{Samples: 10, Failed: 2, Compared: 3, Elections: []harness.Election{{Term: 1, Node: "n1"}}}
+	seen := harness.Observed{Samples: 10, Failed: 2, Compared: 3, Applied: 4, Hashed: 4, Hashes: 4, Commit: 9, Elections: []harness.Election{{Term: 1, Node: "n1"}}}
 	for _, rule := range rules {
 		if c := invariant(rule, seen, nil); c.Verdict != Pass {
 			t.Errorf("%s over an honest run: %+v", rule, c)
@@ -68,6 +68,29 @@ func TestAnInvariantFailsOnAFindingAndPassesOnlyIfSomethingWasSeen(t *testing.T)
 			if c := invariant(rule, bad, nil); c.Verdict != want {
 				t.Errorf("%s where %s is broken: %+v", rule, broken, c)
 			}
+		}
+	}
+}
+
+// An adapter that fills in nothing, or always the same, has members that agree with each other whatever they hold.
+func TestAnswersThatAreAllAlikeProveNothing(t *testing.T) {
+	honest := harness.Observed{Samples: 100, Compared: 50, Applied: 40, Hashed: 40, Hashes: 40, Commit: 9}
+	for name, c := range map[string]struct {
+		rule   harness.Rule
+		change func(*harness.Observed)
+		want   string
+	}{
+		"one hash for all states":           {harness.EqualStateHash, func(o *harness.Observed) { o.Hashes = 1 }, "40 applied indexes have one and the same hash"},
+		"one applied index":                 {harness.EqualStateHash, func(o *harness.Observed) { o.Applied, o.Hashed, o.Hashes = 1, 1, 1 }, "the same applied index all along"},
+		"no commit index":                   {harness.CommitMonotonic, func(o *harness.Observed) { o.Commit = 0 }, "no member told a commit index"},
+		"a hash only of a member at rest":   {harness.EqualStateHash, func(o *harness.Observed) { o.Hashed, o.Hashes = 2, 1 }, ""},
+		"fewer states than applied indexes": {harness.EqualStateHash, func(o *harness.Observed) { o.Hashes = 12 }, ""},
+	} {
+		seen := honest
+		c.change(&seen)
+		got := invariant(c.rule, seen, nil)
+		if (got.Verdict == Pass) != (c.want == "") || !strings.Contains(got.Reason, c.want) {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 }

@@ -67,15 +67,21 @@ type Interval struct {
 // be missed, a hash is compared only where two members were seen at the same index. Nothing in Findings is
 // a guess, but no findings is no proof.
 type Observed struct {
-	Samples    int               `json:"samples"`
-	Failed     int               `json:"failed"` // questions without an answer
-	Elections  []Election        `json:"elections"`
-	Terms      []Term            `json:"terms"`
-	Leaderless []Interval        `json:"leaderless"` // no member that answers leads in a term that a majority has not left
-	Without    time.Duration     `json:"without_leader_ns"`
-	Compared   int               `json:"hashes_compared"` // how often two members were seen at the same index
-	Findings   []Finding         `json:"findings"`
-	Last       map[string]Sample `json:"last"`
+	Samples    int           `json:"samples"`
+	Failed     int           `json:"failed"` // questions without an answer
+	Elections  []Election    `json:"elections"`
+	Terms      []Term        `json:"terms"`
+	Leaderless []Interval    `json:"leaderless"` // no member that answers leads in a term that a majority has not left
+	Without    time.Duration `json:"without_leader_ns"`
+	Compared   int           `json:"hashes_compared"` // how often two members were seen at the same index
+	// What answers differ in, without which a comparison says nothing: applied indexes, those of them with a hash, hashes. And the
+	// greatest commit index.
+	Applied  int               `json:"applied_indexes"`
+	Hashed   int               `json:"hashed_indexes"`
+	Hashes   int               `json:"hashes"`
+	Commit   uint64            `json:"commit"`
+	Findings []Finding         `json:"findings"`
+	Last     map[string]Sample `json:"last"`
 }
 
 // Monitor asks every member for its status again and again, each on its own goroutine and connection, until it
@@ -97,6 +103,8 @@ type view struct {
 	terms   map[string]uint64 // highest that each member has named
 	leaders map[uint64]string // who led in a term
 	hashes  map[uint64]hashAt // the hash of the state at an applied index, and who said so
+	applied map[uint64]bool   // applied indexes that were told
+	states  map[string]bool   // hashes that were told
 	claims  map[string]uint64 // term in which a member that answers calls itself leader now
 	lives   map[string]life   // the process that each member's numbers belong to
 	open    bool              // the last Leaderless interval goes on
@@ -129,7 +137,8 @@ func Watch(ctx context.Context, c Cluster, s System, config MonitorConfig) (*Mon
 	ctx, cancel := context.WithCancel(ctx)
 	m := &Monitor{cluster: c, inspector: inspector, config: config, cancel: cancel}
 	m.seen.Last = map[string]Sample{}
-	m.view = view{terms: map[string]uint64{}, leaders: map[uint64]string{}, hashes: map[uint64]hashAt{}, claims: map[string]uint64{}, lives: map[string]life{}}
+	m.view = view{terms: map[string]uint64{}, leaders: map[uint64]string{}, hashes: map[uint64]hashAt{}, applied: map[uint64]bool{},
+		states: map[string]bool{}, claims: map[string]uint64{}, lives: map[string]life{}}
 	m.view.open = true
 	m.seen.Leaderless = []Interval{{From: config.Now()}}
 	watched := map[string]context.CancelFunc{}
@@ -292,6 +301,7 @@ func (m *Monitor) take(node string, started time.Time, status Status, err error)
 	} else {
 		sample.Status = &status
 		m.noteTerm(now, node, status.Term)
+		m.distinguish(status)
 		m.judgeLeader(now, node, status)
 		m.judgeHash(now, node, status)
 		m.judgeCommit(now, node, started, status)
@@ -311,6 +321,16 @@ func (m *Monitor) noteTerm(now time.Duration, node string, term uint64) {
 	if n := len(m.seen.Terms); n == 0 || reached > m.seen.Terms[n-1].Term {
 		m.seen.Terms = append(m.seen.Terms, Term{At: now, Term: reached})
 	}
+}
+
+// distinguish counts what answers differ in.
+func (m *Monitor) distinguish(status Status) {
+	m.view.applied[status.Applied] = true
+	if status.Hash != "" {
+		m.view.states[status.Hash] = true
+	}
+	m.seen.Applied, m.seen.Hashes = len(m.view.applied), len(m.view.states)
+	m.seen.Commit = max(m.seen.Commit, status.Commit)
 }
 
 func (m *Monitor) judgeLeader(now time.Duration, node string, status Status) {
@@ -336,6 +356,7 @@ func (m *Monitor) judgeHash(now time.Duration, node string, status Status) {
 	first, known := m.view.hashes[status.Applied]
 	if !known {
 		m.view.hashes[status.Applied] = hashAt{hash: status.Hash, node: node}
+		m.seen.Hashed = len(m.view.hashes)
 		return
 	}
 	if first.node != node {

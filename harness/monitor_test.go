@@ -167,6 +167,9 @@ func TestMonitorPassesAnHonestHistory(t *testing.T) {
 	if len(o.Elections) != 3 || o.Elections[2].Node != "n3" || o.Elections[2].Term != 3 || o.Failed == 0 || o.Compared == 0 {
 		t.Fatalf("%+v", o)
 	}
+	if o.Applied < 3 || o.Hashed != 3 || o.Hashes != 3 || o.Commit != 11 {
+		t.Fatalf("what answers differ in: %+v", o)
+	}
 	// Before the first leader, and while n2 did not answer; not while the old leader of term 1 went on.
 	if len(o.Leaderless) != 2 || o.Leaderless[1].To == 0 || o.Without <= 0 {
 		t.Fatalf("without a leader: %+v", o.Leaderless)
