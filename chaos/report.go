@@ -46,6 +46,7 @@ type summary struct {
 	Gaps       []harness.Interval `json:"leaderless,omitempty"`
 	Failure    string             `json:"failure,omitempty"` // safety or liveness
 	Waited     Waited             `json:"waited"`
+	Digest     string             `json:"history_sha256,omitempty"` // of the history that was judged
 	About
 
 	Counts  linearizability.Counts `json:"operations"`
@@ -70,7 +71,7 @@ func (x Experiment) WriteReport(r Result, about About) error {
 		Took:     r.Took, Served: r.Served, Elections: len(r.Observed.Elections), Dropped: r.Dropped(),
 		Failure: r.Failure(), Waited: r.Waited,
 		Leaderless: r.Leaderless, Gaps: r.Gaps, Unit: r.Unit, About: about, Claims: r.Claims, Counts: r.Counts,
-		Addresses: map[string]string{},
+		Addresses: map[string]string{}, Digest: report.HistoryDigest(x.Dir.Dir()),
 	}
 	for _, w := range r.Windows {
 		s.Windows = append(s.Windows, told{w, w.What.String(), w.HitLeader()})

@@ -44,8 +44,12 @@ func Read(dir string) (Run, error) {
 	if summary != nil {
 		r.Missing = append(r.Missing, "run.json: "+reason(summary))
 		r.unfinished(dir)
-	} else if err := r.readChecks(filepath.Join(dir, "check.json")); err != nil {
-		r.Missing = append(r.Missing, "check.json: "+reason(err))
+	} else {
+		checked, err := r.readChecks(filepath.Join(dir, "check.json"))
+		if err != nil {
+			r.Missing = append(r.Missing, "check.json: "+reason(err))
+		}
+		r.bearOut(dir, checked)
 	}
 	if r.Samples, err = harness.ReadSamples(dir); err != nil {
 		r.Missing = append(r.Missing, "samples of the members: "+reason(err))
@@ -57,20 +61,22 @@ func Read(dir string) (Run, error) {
 	return r, nil
 }
 
-func (r *Run) readChecks(path string) error {
+// readChecks returns the verdict that they say together.
+func (r *Run) readChecks(path string) (string, error) {
 	var checks struct {
+		Verdict      string                 `json:"verdict"`
 		Checks       []Check                `json:"checks"`
 		Linearizable linearizability.Report `json:"linearizable"`
 		Observed     harness.Observed       `json:"observed"`
 	}
 	if err := readJSON(path, &checks); err != nil {
-		return err
+		return "", err
 	}
 	r.Checks, r.Linearizable, r.Observed = checks.Checks, checks.Linearizable, checks.Observed
 	if r.Gaps == nil {
 		r.Gaps = r.Observed.Leaderless
 	}
-	return nil
+	return checks.Verdict, nil
 }
 
 // unfinished fills in what the other files say of a run whose lab ended before it wrote a verdict.

@@ -65,6 +65,9 @@ type Summary struct {
 	Options     map[string]any     `json:"options"`
 	Faults      []Fault            `json:"faults"`
 	Served      Served             `json:"served"`
+	Digest      string             `json:"history_sha256"`
+
+	Counts *linearizability.Counts `json:"operations"`
 }
 
 // Served is how the clients of the load fared, over the whole run.

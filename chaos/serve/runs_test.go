@@ -38,7 +38,7 @@ func TestRunsAreListedFilteredAndCompared(t *testing.T) {
 		{"/?q=default+8", 200, "000002-default-8/report", "000001-default-7/report"},
 		{"/compare?run=20260101-000001-default-7&run=20260101-000002-default-8", 200, `class="differs"><th scope="row">nodes`, `class="differs"><th scope="row">scenario`},
 		{"/compare?run=20260101-000001-default-7", 400, "two different runs", ""},
-		{"/runs/20260101-000001-default-7/report.html", 200, "No violation", ""},
+		{"/runs/20260101-000001-default-7/report.html", 200, "run.json says PASS, and the directory does not bear it out", "No violation"},
 		{"/runs/20260101-000001-default-7/run.json", 200, `"seed":7`, ""},
 		{"/runs/20260101-000001-default-7/%2e%2e%2f%2e%2e%2fsecret", 404, "", "secret\n"},
 		{"/runs/..%2f/secret", 404, "", "secret\n"},

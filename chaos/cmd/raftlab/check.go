@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,12 +17,17 @@ import (
 	"raftlab/linearizability"
 )
 
+// directory is the run that was named, or the latest.
+func directory(args []string) string {
+	if len(args) == 1 {
+		return args[0]
+	}
+	return filepath.Join("runs", "latest")
+}
+
 // recorded reads a history: of a run directory, or of a file, or of runs/latest.
 func recorded(args []string) (report.Run, error) {
-	at := filepath.Join("runs", "latest")
-	if len(args) == 1 {
-		at = args[0]
-	}
+	at := directory(args)
 	if info, err := os.Stat(at); err == nil && !info.IsDir() {
 		history, err := linearizability.ReadFile(at)
 		if err != nil {
@@ -31,9 +37,30 @@ func recorded(args []string) (report.Run, error) {
 	}
 	r, err := report.Read(at)
 	if errors.Is(err, report.ErrNoRun) || err == nil && len(r.History.Operations) == 0 {
+		for _, missing := range r.Missing {
+			if why, told := strings.CutPrefix(missing, "history.jsonl: "); told {
+				return report.Run{}, usage("%s has no history that can be read: %s", at, why)
+			}
+		}
 		return report.Run{}, usage("%s has no history: give a run directory, or a history.jsonl", at)
 	}
 	return r, err
+}
+
+// whole asks whether the history is all of the one that was recorded: what is not there may be what is wrong. Nobody can tell that of
+// a file alone, or of a run whose lab was killed, if it ends with a line.
+func whole(run report.Run, at string) chaos.Check {
+	c := chaos.Check{Verdict: chaos.Nothing, Reason: "there is no run.json to hold the history against"}
+	changed := run.HistoryChanged(at)
+	switch {
+	case run.History.Torn != "":
+		c.Verdict, c.Reason = chaos.Unknown, "the history is cut off: "+run.History.Torn
+	case changed != "":
+		c.Verdict, c.Reason = chaos.Unknown, changed
+	case run.Digest != "" || run.Counts != nil:
+		c.Verdict, c.Reason = chaos.Pass, "the history is the one that run.json is about"
+	}
+	return c
 }
 
 func exactlyOne(what string) cobra.PositionalArgs {
@@ -51,7 +78,8 @@ func checkCommand(stdout io.Writer) *cobra.Command {
 		Short: "Judge the recorded history of a run again, from its history.jsonl alone",
 		Long: `Asks both checkers of histories again: porcupine, key by key, and the order that the servers claim. RUN is a run
 directory (default: runs/latest) or a history.jsonl, also one that this program did not record. What a run knows beside its
-history (faults, members, logs) is not looked at: a PASS here says less than the PASS of a run.`,
+history (faults, members, logs) is not looked at: a PASS here says less than the PASS of a run. A history that is cut off, or not the one
+that run.json is about, is no PASS.`,
 		Args: exactlyOne("check"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			run, err := recorded(args)
@@ -60,15 +88,13 @@ history (faults, members, logs) is not looked at: a PASS here says less than the
 			}
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 			defer stop()
-			return judgeAgain(ctx, stdout, run.History)
+			return judgeAgain(ctx, stdout, run.History, whole(run, directory(args)))
 		},
 	}
 }
 
-func judgeAgain(ctx context.Context, stdout io.Writer, history linearizability.History) error {
-	if history.Torn != "" {
-		fmt.Fprintf(stdout, "torn  %s\n", history.Torn)
-	}
+func judgeAgain(ctx context.Context, stdout io.Writer, history linearizability.History, records chaos.Check) error {
+	fmt.Fprintf(stdout, "check records        %-7s  %s\n", records.Verdict, records.Reason)
 	report := linearizability.Check(ctx, history.Operations, linearizability.Options{})
 	witness := linearizability.Witness(history.Operations, nil)
 	fmt.Fprintf(stdout, "check linearizable   %-7s  %s\n", report.Verdict, report.Message)
@@ -80,7 +106,7 @@ func judgeAgain(ctx context.Context, stdout io.Writer, history linearizability.H
 		claimed = chaos.Nothing
 	}
 	fmt.Fprintf(stdout, "check claimed order  %-7s  %s\n", claimed, witness.Message)
-	worst := chaos.Worst(chaos.Verdict(report.Verdict), claimed)
+	worst := chaos.Worst(chaos.Verdict(report.Verdict), claimed, records.Verdict)
 	fmt.Fprintf(stdout, "%s\n", worst)
 	return exit{code: worst.ExitCode()}
 }

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,6 +33,47 @@ func TestAHistoryIsJudgedAgain(t *testing.T) {
 		if got.code != want.code || !strings.Contains(got.stdout, want.says) || got.stderr != "" {
 			t.Errorf("%s: exit %d: %s%s", name, got.code, got.stdout, got.stderr)
 		}
+	}
+}
+
+// What was cut off may be what is wrong: a history of which a part is missing is no PASS.
+func TestAHistoryOfWhichAPartIsMissingIsNoPass(t *testing.T) {
+	text, err := os.ReadFile(planted(t, "honest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	sum := fmt.Sprintf("%x", sha256.Sum256(text))
+	for name, c := range map[string]struct {
+		history, summary string
+		code             int
+		says             string
+	}{
+		"as it was judged":     {string(text), `{"verdict":"PASS","history_sha256":"` + sum + `"}`, chaos.ExitPass, "the history is the one that run.json is about"},
+		"cut off in a line":    {string(text[:len(text)-9]), "", chaos.ExitUnknown, "the history is cut off: line "},
+		"cut off after a line": {strings.Join(lines[:len(lines)-2], ""), `{"verdict":"PASS","history_sha256":"` + sum + `"}`, chaos.ExitUnknown, "it is not the one that was judged"},
+		"of an older lab":      {string(text), `{"verdict":"PASS","operations":{"operations":999}}`, chaos.ExitUnknown, "and run.json says {Operations:999"},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "history.jsonl"), []byte(c.history), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if c.summary != "" {
+			if err := os.WriteFile(filepath.Join(dir, "run.json"), []byte(c.summary), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := invoke(t, nil, "check", dir)
+		if got.code != c.code || !strings.Contains(got.stdout, c.says) {
+			t.Errorf("%s: exit %d: %s%s", name, got.code, got.stdout, got.stderr)
+		}
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "history.jsonl"), []byte(lines[0]+lines[1]+lines[1]+lines[2]), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := invoke(t, nil, "check", dir); got.code != chaos.ExitUsage || !strings.Contains(got.stderr, "is called a second time") {
+		t.Errorf("a line twice: exit %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 }
 
