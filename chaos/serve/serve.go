@@ -97,6 +97,9 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	// Whatever is in a run directory, also one that was brought from elsewhere, is no page of ours: its scripts run, and reach neither
+	// other runs nor the live cluster, to which a page of this origin could do anything.
+	w.Header().Set("Content-Security-Policy", "sandbox allow-scripts allow-downloads allow-popups")
 	if filepath.Ext(file) != ".html" { // logs and lines of JSON are to be read, not saved
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	}
