@@ -26,7 +26,7 @@ func TestAnImageWithOneFileReplacedIsElseTheSameAndLeavesNoLayer(t *testing.T) {
 	if err := ReplaceFile(t.Context(), image, tag, "/kvd", []byte("another program")); err != nil {
 		t.Fatal(err)
 	}
-	defer e.sweep(context.Background(), tag)
+	defer e.sweep(context.Background(), tag, nobody)
 	made, err := FindImage(t.Context(), tag)
 	if err != nil || !slices.Equal(made.EntryPoint, []string{"/kvd"}) {
 		t.Errorf("entry point %v, %v", made.EntryPoint, err)
@@ -57,6 +57,14 @@ func TestSweepFindsAnImageThatAKilledLabHasLeft(t *testing.T) {
 	tag := fmt.Sprintf("raftlab-test/left:%d", os.Getpid())
 	if err := ReplaceFile(t.Context(), image, tag, "/kvd", []byte("left")); err != nil {
 		t.Fatal(err)
+	}
+	e, err := connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.close()
+	if removed, err := e.sweep(t.Context(), tag, func() []string { return []string{tag} }); err != nil || len(removed) > 0 {
+		t.Errorf("of a lab that goes on: removed %v, %v", removed, err)
 	}
 	if removed, err := Sweep(t.Context(), tag); err != nil || !slices.Equal(removed, []string{"image " + tag}) {
 		t.Errorf("removed %v, %v", removed, err)

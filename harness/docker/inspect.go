@@ -74,7 +74,7 @@ func (e *engine) log(ctx context.Context, id string, w io.Writer) error {
 func (c *Cluster) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	_, err := c.engine.sweep(ctx, c.options.RunID)
+	_, err := c.engine.sweep(ctx, c.options.RunID, nobody)
 	if c.provider != nil {
 		err = errors.Join(err, c.provider.Close())
 	}

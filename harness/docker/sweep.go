@@ -26,7 +26,18 @@ func Sweep(ctx context.Context, runID string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	removed, err := e.sweep(ctx, runID)
+	removed, err := e.sweep(ctx, runID, nobody)
+	return removed, errors.Join(err, e.close())
+}
+
+// SweepAllBut sweeps every run but those that go on. It asks after it has listed what there is: a run that has begun since is
+// not in the list.
+func SweepAllBut(ctx context.Context, goOn func() []string) ([]string, error) {
+	e, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	removed, err := e.sweep(ctx, "", goOn)
 	return removed, errors.Join(err, e.close())
 }
 
@@ -35,13 +46,13 @@ func (c *Cluster) Leftovers(ctx context.Context) ([]string, error) {
 	return Sweep(ctx, c.options.RunID)
 }
 
-func (e *engine) sweep(ctx context.Context, runID string) ([]string, error) {
+func (e *engine) sweep(ctx context.Context, runID string, goOn func() []string) ([]string, error) {
 	label := labelRun
 	if runID != "" {
 		label += "=" + runID
 	}
 	filters := client.Filters{}.Add("label", label)
-	s := &sweeper{engine: e}
+	s := &sweeper{engine: e, goOn: goOn}
 	// In this order: what is in use cannot be removed.
 	s.containers(ctx, filters)
 	s.networks(ctx, filters)
@@ -53,11 +64,14 @@ func (e *engine) sweep(ctx context.Context, runID string) ([]string, error) {
 
 type sweeper struct {
 	engine *engine
+	goOn   func() []string
 
 	mu      sync.Mutex
 	removed []string
 	errs    []error
 }
+
+func nobody() []string { return nil }
 
 // note records one removal. What is gone already, or being removed by somebody else, is no error.
 func (s *sweeper) note(what, name string, err error) {
@@ -78,7 +92,11 @@ func (s *sweeper) containers(ctx context.Context, filters client.Filters) {
 		return
 	}
 	var all sync.WaitGroup
+	spared := s.goOn()
 	for _, c := range list.Items {
+		if slices.Contains(spared, c.Labels[labelRun]) {
+			continue
+		}
 		all.Go(func() {
 			_, err := s.engine.api.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 			if errdefs.IsConflict(err) && strings.Contains(err.Error(), "already in progress") {
@@ -96,7 +114,11 @@ func (s *sweeper) networks(ctx context.Context, filters client.Filters) {
 		s.errs = append(s.errs, fmt.Errorf("docker: list networks: %w", err))
 		return
 	}
+	spared := s.goOn()
 	for _, n := range list.Items {
+		if slices.Contains(spared, n.Labels[labelRun]) {
+			continue
+		}
 		_, err := s.engine.api.NetworkRemove(ctx, n.ID, client.NetworkRemoveOptions{})
 		s.note("network", n.Name, err)
 	}
@@ -108,7 +130,11 @@ func (s *sweeper) volumes(ctx context.Context, filters client.Filters) {
 		s.errs = append(s.errs, fmt.Errorf("docker: list volumes: %w", err))
 		return
 	}
+	spared := s.goOn()
 	for _, v := range list.Items {
+		if slices.Contains(spared, v.Labels[labelRun]) {
+			continue
+		}
 		_, err := s.engine.api.VolumeRemove(ctx, v.Name, client.VolumeRemoveOptions{Force: true})
 		s.note("volume", v.Name, err)
 	}
@@ -121,7 +147,11 @@ func (s *sweeper) images(ctx context.Context, filters client.Filters) {
 		s.errs = append(s.errs, fmt.Errorf("docker: list images: %w", err))
 		return
 	}
+	spared := s.goOn()
 	for _, i := range list.Items {
+		if slices.Contains(spared, i.Labels[labelRun]) {
+			continue
+		}
 		name := i.ID
 		if len(i.RepoTags) > 0 && i.RepoTags[0] != "<none>:<none>" { // so an engine of API 1.41 calls an untagged one
 			name = i.RepoTags[0]

@@ -98,7 +98,7 @@ func (d *Dir) Note(e Elsewhere) error {
 	return nil
 }
 
-// Elsewhere reads the notes of a lab that was killed. A last line that it did not finish is of something that it did not make.
+// Elsewhere reads the notes of a lab. A last line that it did not finish is of something that it did not make.
 func (d *Dir) Elsewhere() ([]Elsewhere, error) {
 	f, err := os.Open(filepath.Join(d.path, notes))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -132,6 +132,30 @@ func (d *Dir) Release() error {
 		return err
 	}
 	return nil
+}
+
+// InUse reads the notes of labs that go on. Those of other users are not seen.
+func InUse() (all []Elsewhere, err error) {
+	found, err := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
+	if err != nil {
+		return nil, fmt.Errorf("scratch: %w", err)
+	}
+	for _, path := range found {
+		if held, err := hold(path); err == nil {
+			if err := held.Close(); err != nil {
+				return nil, fmt.Errorf("scratch: %w", err)
+			}
+			continue
+		} else if !errors.Is(err, syscall.EWOULDBLOCK) {
+			continue
+		}
+		noted, err := (&Dir{path: path}).Elsewhere()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, noted...)
+	}
+	return all, nil
 }
 
 // Abandoned takes the directories of labs that are gone. The caller holds them now, and closes each, or releases it. Those

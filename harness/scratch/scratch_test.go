@@ -32,8 +32,17 @@ func TestAbandonedIsWhatLabsHaveLeftThatAreGone(t *testing.T) {
 	if gone, err := Abandoned(); err != nil || len(gone) > 0 {
 		t.Errorf("both labs run: %v, %v", gone, err)
 	}
+	if err := running.Note(Elsewhere{Docker: "goes on"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := InUse(); err != nil || len(got) != 3 || !slices.Contains(got, Elsewhere{Docker: "goes on"}) {
+		t.Errorf("both labs run, and have %v elsewhere: %v", got, err)
+	}
 	if err := killed.Release(); err != nil { // as the kernel does
 		t.Fatal(err)
+	}
+	if got, err := InUse(); err != nil || !slices.Equal(got, []Elsewhere{{Docker: "goes on"}}) {
+		t.Errorf("one lab runs, and has %v elsewhere: %v", got, err)
 	}
 	gone, err := Abandoned()
 	if err != nil || len(gone) != 1 || gone[0].Path() != killed.path {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"io"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"raftlab/chaos"
+	"raftlab/harness/scratch"
 )
 
 const sweepTimeout = 60 * time.Second
@@ -20,8 +22,9 @@ func cleanCommand(stdout io.Writer) *cobra.Command {
 		Short: "Remove containers, networks, volumes and images of runs that were cut short, and list their open faults",
 		Long: `Removes every container, network, volume and image that carries the label of a run, its fault rules with them:
 they live in the network namespace of the container; and the temporary directories of every raftlab that was killed.
-Members that ran as processes ended with the raftlab that started them. Do not clean while a run in containers is
-going on. The next run sweeps too, and only what is of a raftlab that is gone.
+Members that ran as processes ended with the raftlab that started them. What a raftlab of this user has that goes on is
+left alone; what one of another user or another machine has on the same engine is not. The next run sweeps too, and only what
+is of a raftlab that is gone.
 
 Where Docker does not answer, faults of runs in containers stay open, and the exit code is 3.`,
 		Args: noWords,
@@ -41,6 +44,10 @@ func clean(stdout io.Writer, out string) error {
 	if err := healByHand(ctx, stdout, out); err != nil {
 		return err
 	}
+	inUse, err := scratch.InUse() // of the runs whose journals were found above
+	if err != nil {
+		return environment("%w", err)
+	}
 	looked, err := sweepDocker(ctx, stdout)
 	if err != nil {
 		return err
@@ -50,6 +57,9 @@ func clean(stdout io.Writer, out string) error {
 	}
 	still := 0 // open: faults in containers that nobody has looked at
 	for _, path := range journals {
+		if goesOn(path, inUse) {
+			continue
+		}
 		open, err := chaos.Unfinished(path)
 		if err != nil {
 			return environment("%w", err)
@@ -76,4 +86,10 @@ func clean(stdout io.Writer, out string) error {
 		return environment("%s in containers still open: run raftlab clean again when Docker answers", chaos.Counted(still, "fault"))
 	}
 	return nil
+}
+
+// goesOn says whether the journal is of a run that somebody still breaks and heals.
+func goesOn(journal string, inUse []scratch.Elsewhere) bool {
+	path, err := filepath.Abs(journal)
+	return err == nil && slices.ContainsFunc(inUse, func(e scratch.Elsewhere) bool { return e.Journal == path })
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"raftlab/chaos"
+	"raftlab/harness/scratch"
 )
 
 // Where Docker was not looked at, nobody knows what became of its containers: their faults stay open.
@@ -57,5 +58,37 @@ func TestCleanClosesOnlyWhatItHasLookedAt(t *testing.T) {
 	}
 	if got := invoke(t, noDocker, "clean", "--out", out); got.code != chaos.ExitPass {
 		t.Errorf("nothing of Docker's is open: exit %d, %s", got.code, got.stderr)
+	}
+}
+
+// A run that goes on heals what it breaks itself: whoever cleans beside it must not call its faults over.
+func TestCleanLeavesARunAloneThatGoesOn(t *testing.T) {
+	temp, out := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	dir := filepath.Join(out, "20260101-000000-default-1")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	journal := filepath.Join(dir, journalName)
+	intent := chaos.Entry{Step: chaos.Intent, Fault: 1, What: chaos.Fault{Kind: chaos.Pause, Target: chaos.Leader}, Nodes: []string{"n1"}, World: "process"}
+	if err := chaos.NoteIntent(journal, intent); err != nil {
+		t.Fatal(err)
+	}
+	goesOn, err := scratch.Make()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := goesOn.Note(scratch.Elsewhere{Journal: journal}); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"DOCKER_HOST=unix:///nonexistent/docker.sock", "TMPDIR=" + temp}
+	for _, want := range []int{1, 0} { // open while it goes on, and when it is gone
+		if got := invoke(t, env, "clean", "--out", out); got.code != chaos.ExitPass {
+			t.Errorf("exit %d: %s%s", got.code, got.stdout, got.stderr)
+		}
+		if open, err := chaos.Unfinished(journal); err != nil || len(open) != want {
+			t.Errorf("%d open, want %d (%v)", len(open), want, err)
+		}
+		goesOn.Release() // as the kernel does
 	}
 }

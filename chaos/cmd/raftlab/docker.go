@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"raftlab/chaos/mutants"
 	"raftlab/harness"
@@ -97,9 +99,21 @@ func (o *options) mutantImage(ctx context.Context, base docker.Image, lab *scrat
 }
 
 // sweepDocker removes what runs have left. Without an engine nothing was looked at: what it had may be there again
-// when the engine is.
+// when the engine is. What labs have that go on is spared, and named.
 func sweepDocker(ctx context.Context, stdout io.Writer) (looked bool, err error) {
-	removed, err := docker.Sweep(ctx, "")
+	spared := make(map[string]bool)
+	var unread error
+	removed, err := docker.SweepAllBut(ctx, func() []string {
+		inUse, err := scratch.InUse()
+		unread = errors.Join(unread, err)
+		for _, e := range inUse {
+			if e.Docker != "" {
+				spared[e.Docker] = true
+			}
+		}
+		return slices.Collect(maps.Keys(spared))
+	})
+	err = errors.Join(err, unread)
 	if errors.Is(err, docker.ErrUnavailable) {
 		fmt.Fprintf(stdout, "%s: nothing of Docker's was looked at\n", oneLine(err))
 		return false, nil
@@ -107,10 +121,13 @@ func sweepDocker(ctx context.Context, stdout io.Writer) (looked bool, err error)
 	for _, what := range removed {
 		fmt.Fprintf(stdout, "removed %s\n", what)
 	}
+	for _, run := range slices.Sorted(maps.Keys(spared)) {
+		fmt.Fprintf(stdout, "left alone: %s, of a raftlab that goes on\n", run)
+	}
 	if err != nil {
 		return true, environment("%w", err)
 	}
-	if len(removed) == 0 {
+	if len(removed)+len(spared) == 0 {
 		fmt.Fprintln(stdout, "no container, network, volume or image of a run was left")
 	}
 	return true, nil
