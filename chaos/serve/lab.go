@@ -160,7 +160,7 @@ func (l *Lab) tell(format string, args ...any) {
 	for _, f := range l.inForce {
 		list = append(list, f.Fault.String())
 	}
-	l.watcher.Tell("faults", list)
+	l.watcher.Keep("faults", list)
 	l.watcher.Tell("lab", live.Event{Time: time.Now(), Sentence: "lab: " + fmt.Sprintf(format, args...)})
 }
 

@@ -232,6 +232,10 @@ func TestAPersonFindsAndComparesRuns(t *testing.T) {
 	tab.Picture("serve-compare")
 	tab.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector('a[href$="default-8/report.html"]').click()`))
 	tab.Await("its report", `document.querySelector(".badge").textContent === "✕ FAIL"`)
+	tab.Do(chromedp.EmulateViewport(400, 900), chromedp.Navigate(server.URL))
+	if got := tab.Text(`[...document.querySelectorAll(".runs .reason, .runs .verdict")].every((e) => e.getBoundingClientRect().right <= 400 && e.getBoundingClientRect().width > 0)`); got != "true" {
+		t.Error("on a telephone what a run says is out of sight")
+	}
 	for _, said := range tab.Errors() {
 		t.Errorf("the page said %s", said)
 	}

@@ -58,6 +58,7 @@ type Watcher struct {
 	stop    context.CancelFunc // of the asking; nil while nobody looks
 	asking  sync.WaitGroup
 	seen    map[string]seen
+	kept    map[string]frame
 }
 
 // frame is one server-sent event.
@@ -76,20 +77,36 @@ type seen struct {
 
 // Watch makes a Watcher. Nobody is asked yet.
 func Watch(source Source) *Watcher {
-	return &Watcher{source: source, viewers: map[chan frame]struct{}{}, seen: map[string]seen{}}
+	return &Watcher{source: source, viewers: map[chan frame]struct{}{}, seen: map[string]seen{}, kept: map[string]frame{}}
 }
 
 // Tell sends an event of the server's own to everybody who looks, such as a fault.
 func (w *Watcher) Tell(name string, value any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tell(made(name, value))
+}
+
+// Keep is Tell, and tells it to whoever comes later too, until something else is kept by that name: what is in force.
+func (w *Watcher) Keep(name string, value any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.kept[name] = made(name, value)
+	w.tell(w.kept[name])
+}
+
+func made(name string, value any) frame {
 	data, err := json.Marshal(value)
 	if err != nil {
 		panic(fmt.Sprintf("live: marshal %s: %v", name, err))
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	return frame{name, string(data)}
+}
+
+func (w *Watcher) tell(f frame) {
 	for viewer := range w.viewers {
 		select {
-		case viewer <- frame{name, string(data)}:
+		case viewer <- f:
 		default:
 		}
 	}
@@ -136,6 +153,9 @@ func (w *Watcher) join() (frames chan frame, leave func()) {
 	}
 	frames = make(chan frame, framesKept)
 	w.viewers[frames] = struct{}{}
+	for _, f := range w.kept {
+		frames <- f // there is room: it is new
+	}
 	if w.stop == nil {
 		ctx, stop := context.WithCancel(context.Background())
 		w.stop = stop

@@ -220,6 +220,9 @@
     while (feed.children.length > 300) feed.lastChild.remove();
   };
 
+  // Sentences have addresses, for that is what members know; where they have names, names are shorter.
+  const named = (sentence) => (latest ? latest.members : []).reduce((text, m) => m.name ? text.replaceAll(m.address, m.name) : text, sentence);
+
   const source = new EventSource(config.events);
   source.addEventListener("view", (e) => {
     const frame = JSON.parse(e.data), now = Date.now();
@@ -229,7 +232,7 @@
     latest = frame;
     if (!document.hidden) draw();
   });
-  source.addEventListener("raft", (e) => { const r = JSON.parse(e.data); tell(r.time, r.sentence); });
+  source.addEventListener("raft", (e) => { const r = JSON.parse(e.data); tell(r.time, named(r.sentence)); });
   source.addEventListener("faults", (e) => {
     const list = JSON.parse(e.data);
     $("faults").replaceChildren(...list.map((f) => html("li", f)));

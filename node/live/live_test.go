@@ -92,6 +92,13 @@ func TestMembersAreAskedOnlyWhileSomebodyLooks(t *testing.T) {
 	} {
 		eventually(t, want, func() bool { return strings.Contains(out.text(), want) })
 	}
+	w.Keep("faults", []string{"pause n2"})
+	w.Keep("faults", []string{"pause n1"})
+	later := &record{ResponseRecorder: httptest.NewRecorder()}
+	serving.Go(func() { w.Serve(ctx, later) })
+	eventually(t, "what is in force, for who came later", func() bool {
+		return strings.Contains(later.text(), "event: faults\ndata: [\"pause n1\"]\n\n") && !strings.Contains(later.text(), "pause n2")
+	})
 	w.Tell("lab", map[string]string{"sentence": "killed n1"})
 	eventually(t, "what was told", func() bool { return strings.Contains(out.text(), "event: lab\ndata: {\"sentence\":\"killed n1\"}\n\n") })
 	cancel()
