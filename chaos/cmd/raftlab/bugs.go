@@ -32,7 +32,8 @@ func bugsCommand(stdout io.Writer) *cobra.Command {
 		Long: "Plants each bug (raftlab list names them; all, if none is named) and looks for it with the scripts and tests of the\n" +
 			"package that it is in, the explorer, random walks and the simulator. --layers processes,containers runs the scenario that\n" +
 			"is for it in real clusters, up to three times, half a minute each. Exit code 0 if every bug was found and no trap was taken for one, 1 if not.",
-		RunE: func(c *cobra.Command, ids []string) error { return o.run(c.Context(), stdout, ids) },
+		ValidArgsFunction: mutantWords,
+		RunE:              func(c *cobra.Command, ids []string) error { return o.run(c.Context(), stdout, ids) },
 	}
 	f := c.Flags()
 	f.StringSliceVar(&o.layers, "layers", mutants.Cheap(), "which layers look; processes and containers too")
@@ -41,6 +42,7 @@ func bugsCommand(stdout io.Writer) *cobra.Command {
 	f.StringVar(&o.explore, "explore", "", "one bound of the explorer instead of all layers: flags of go test ./raft/modelcheck")
 	f.BoolVar(&o.canaries, "canaries", false, "only those that CI looks for, ten bugs and two traps, each with one layer")
 	f.BoolVar(&o.write, "write", false, "keep what was measured in chaos/mutants/README.md")
+	completeFlags(c, map[string]cobra.CompletionFunc{"layers": words(mutants.Layers()...)})
 	return c
 }
 

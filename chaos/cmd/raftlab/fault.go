@@ -72,6 +72,7 @@ What was done is noted in runs/by-hand, so that heal and raftlab clean find it.`
 			}
 			return nil
 		},
+		ValidArgsFunction: words("partition", "kill", "pause", "heal", "status"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			verb, groups := args[0], args[1:]
 			want := map[string][2]int{"partition": {1, 2}, "kill": {1, 1}, "pause": {1, 1}, "heal": {0, 0}, "status": {0, 0}}

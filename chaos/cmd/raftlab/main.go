@@ -84,10 +84,10 @@ func oneLine(err error) string {
 }
 
 // plain says in a sentence what pflag says with the words of strconv.
-func plain(err error) error {
+func plain(c *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {
-		return err
+		return usage("%w; %s --help lists what there is", err, c.CommandPath())
 	}
 	want, known := map[string]string{"int": "a whole number", "float64": "a number", "bool": "true or false", "duration": "a time such as 10s"}[invalid.GetFlag().Value.Type()]
 	if !known {
@@ -140,12 +140,12 @@ func command(stdout io.Writer) *cobra.Command {
 			return usage("say what to do: %s (raftlab --help explains)", strings.Join(commandNames(c), ", "))
 		},
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(bugsCommand(stdout))
 	root.Version = version()
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plain(err) })
+	root.SetFlagErrorFunc(plain)
 	root.AddCommand(runCommand(stdout), replayCommand(stdout), shrinkCommand(stdout), faultCommand(stdout), listCommand(stdout), doctorCommand(stdout), cleanCommand(stdout), reportCommand(stdout), serveCommand(stdout), versionCommand(stdout))
 	root.AddCommand(simCommand(stdout), checkCommand(stdout), exportCommand(stdout))
+	completion(root)
 	return root
 }

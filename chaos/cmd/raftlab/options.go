@@ -39,6 +39,14 @@ func (o *options) take(flags *pflag.FlagSet) error {
 			o.given = append(o.given, "--"+f.Name, f.Value.String())
 		}
 	})
+	if o.untilFail && !given["count"] {
+		return usage("--until-fail wants --count: how often to run at most")
+	}
+	for flag, bound := range map[string]time.Duration{"leader-within": o.bounds.Leader, "served-within": o.bounds.Client, "converge-within": o.bounds.Converge} {
+		if given[flag] && bound <= 0 {
+			return usage("--%s %v must be above zero", flag, bound)
+		}
+	}
 	o.loadOf(given)
 	o.disks = sync.OnceValue(o.checkDisks)
 	var err error
@@ -115,11 +123,6 @@ func (o *options) validate(both bool) error {
 	} {
 		if bound.value < bound.lo || bound.value > bound.hi {
 			return usage("--%s %d must be from %d to %d", bound.flag, bound.value, bound.lo, bound.hi)
-		}
-	}
-	for flag, bound := range map[string]time.Duration{"leader-within": o.bounds.Leader, "served-within": o.bounds.Client, "converge-within": o.bounds.Converge} {
-		if bound < 0 {
-			return usage("--%s %v must not be negative", flag, bound)
 		}
 	}
 	if !(o.rate > 0 && o.rate <= 100_000) {

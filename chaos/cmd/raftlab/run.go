@@ -85,16 +85,13 @@ table; the worst verdict is the exit code's.
 
 Without --binary the process backend runs the raftd beside this program; inside the source of raftlab and with
 none there, it builds one.`,
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			var known []string
-			for _, s := range chaos.Scenarios {
-				known = append(known, s.Name+"\t"+s.Shows)
-			}
-			return known, cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: func(c *cobra.Command, args []string) error { return o.do(stdout, c.Flags(), args) },
+		ValidArgsFunction: scenarioWords,
+		RunE:              func(c *cobra.Command, args []string) error { return o.do(stdout, c.Flags(), args) },
 	}
 	o.register(c.Flags())
+	completeFlags(c, map[string]cobra.CompletionFunc{
+		"backend": words("auto", "docker", "process"), "system": words(storeNames()...), "workload": words(chaos.Workloads...), "mutant": mutantWords,
+	})
 	return c
 }
 

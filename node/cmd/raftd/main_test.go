@@ -187,6 +187,7 @@ func TestBadInputIsOneClearSentence(t *testing.T) {
 		"half of TLS":            {[]string{"--tls-cert", "x.pem"}, 64, "--tls-cert and --tls-key together", ""},
 		"two places for data":    {[]string{"--data", "a", "--snapshot", "b"}, 64, "--data and --snapshot exclude each other", ""},
 		"two tokens":             {[]string{"--token", "a", "--token-file", "b"}, 64, "exclude each other", ""},
+		"an empty token":         {[]string{"--token", ""}, 64, "--token is empty: give it a value, or leave it out", ""},
 		"no token file":          {[]string{"--token-file", "/nowhere/token"}, 64, "--token-file", ""},
 		"not-leader":             {[]string{"--not-leader", "ignore"}, 64, "forward or redirect", ""},
 		"version and more":       {[]string{"version", "x"}, 64, `unexpected argument "x"`, ""},

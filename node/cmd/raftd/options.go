@@ -131,7 +131,21 @@ func parseOptions(args []string, stdout io.Writer) (options, error) {
 	if err := parse(flags, args, stdout); err != nil {
 		return o, err
 	}
+	if name := empty(flags); name != "" {
+		return o, misused("--%s is empty: give it a value, or leave it out", name)
+	}
 	return o, o.validate()
+}
+
+// empty is the first flag that was given without a value: --token "$TOKEN" of a script whose variable is not set must not start a
+// member that whoever may ask.
+func empty(flags *flag.FlagSet) (name string) {
+	flags.Visit(func(f *flag.Flag) {
+		if f.Value.String() == "" && name == "" {
+			name = f.Name
+		}
+	})
+	return name
 }
 
 // validate completes the options and names the first that cannot be used.
