@@ -342,8 +342,9 @@ func (w *world) burst(pause time.Duration) time.Duration {
 const failedPause = 50 * time.Millisecond
 
 // healedPatience is the least that a client waits for an answer after the heal, when it must get one. Clients that give up sooner and ask
-// again can keep a cluster busy with what nobody waits for any more, where it takes an entry a round trip.
-const healedPatience = 5 * time.Second
+// again can keep a cluster busy with what nobody waits for any more, where it takes an entry a round trip; those that wait long wait so at
+// a removed member, too.
+const healedPatience = time.Second
 
 // clientLatency is what a client's words take to a member, or back.
 func (w *world) clientLatency() time.Duration {
