@@ -23,7 +23,7 @@ type exercise struct {
 }
 
 var exercises = []exercise{
-	{"1.", "in `Ready`, save `HardState{Term: r.hard.Term}`, without the vote", "raft.go",
+	{"1.", "in `Ready` of raft.go, save `HardState{Term: r.hard.Term}`, without the vote", "raft.go",
 		"HardState: r.hard,\n\t\t\tRestart", "HardState: HardState{Term: r.hard.Term},\n\t\t\tRestart", "TestScripts/election/vote_survives_restart", ""},
 	{"2.", "in `handleVote`, `send` the granted vote instead of `promise`", "election.go",
 		"r.promise(Message{Type: MsgVoteReply, To: m.From})", "r.send(Message{Type: MsgVoteReply, To: m.From})", "TestScripts/election/no_vote_before_the_disk", ""},

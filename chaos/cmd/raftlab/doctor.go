@@ -106,7 +106,7 @@ func inContainer() finding {
 		f.effect += fmt.Sprintf("; %s=%s is set", override, host)
 		return f
 	}
-	f.mend = fmt.Sprintf("raftlab sets %s=localhost itself; set it for other programs", override)
+	f.mend = fmt.Sprintf("for other programs than raftlab set %s to localhost", override)
 	return f
 }
 

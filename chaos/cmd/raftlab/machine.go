@@ -115,7 +115,7 @@ func leftovers(ctx context.Context, out string) finding {
 	}
 	if len(found) > 0 {
 		f.found, f.effect = strings.Join(found, "; "), "a run goes on, or one was cut short"
-		f.mend = "raftlab clean, if no run goes on"
+		f.mend = "raftlab clean"
 	}
 	return f
 }

@@ -139,12 +139,18 @@ func simReport(o simOptions, p sim.Plan, how string, stdout io.Writer) error {
 		fmt.Fprintln(stdout, "PASS")
 		return nil
 	}
-	fmt.Fprintf(stdout, "FAIL %v\nrepeat: raftlab sim %s\n", r.Failure, how)
+	fmt.Fprintf(stdout, "FAIL %v\nrepeat: %s sim %s\n", r.Failure, strings.Join(program(os.Args[0]), " "), how)
 	if o.shrink {
+		c, said := newConsole(stdout), ""
 		small := sim.Shrink(p, func(tried int, best sim.Plan) {
-			fmt.Fprintf(stdout, "\rshrinking: %d tried, %d faults left", tried, len(best.Faults))
+			if said = fmt.Sprintf("shrinking: %d tried, %s left", tried, chaos.Counted(len(best.Faults), "fault")); c.live {
+				fmt.Fprint(stdout, clearLine+said)
+			}
 		})
-		fmt.Fprintln(stdout)
+		if c.live {
+			fmt.Fprint(stdout, clearLine)
+		}
+		fmt.Fprintln(stdout, said)
 		fmt.Fprintf(plan, "# %v\n%v", r.Failure, small.String())
 	}
 	return exit{chaos.ExitFail, nil}
