@@ -111,7 +111,7 @@ func (p *progress) judge(ctx context.Context, logs, recorded error) {
 	p.add(guarded("no panic in any log", func() Check { return noPanic(p.Dir, harness.Everybody(p.Cluster), logs) }))
 	p.add(guarded("every fault proven", func() Check { return faultsProven(r.Windows) }))
 	p.add(guarded("not vacuous", func() Check {
-		return notVacuous(p.asks(), len(p.Schedule.Events), r.Windows, history.Operations, r.Observed.Elections)
+		return notVacuous(p.asks(), p.Schedule.Events, r.Windows, history.Operations, r.Observed.Elections)
 	}))
 	p.add(guarded(aliveCheck, func() (c Check) {
 		c, r.Waited = alive(p.Bounds.of(len(members(p.Cluster))), *r, p.roaming(), history.Operations)

@@ -31,7 +31,7 @@ func TestALeaderThatIsHitAndNotKilledMustBeAskedForARead(t *testing.T) {
 		if got := strings.Join(missing, "; "); (got == "") != (c.missing == "") || !strings.Contains(got, c.missing) {
 			t.Errorf("%s: %q, want %q", name, got, c.missing)
 		}
-		if gate := notVacuous(kinds, 1, []Window{w}, []linearizability.Operation{op}, nil); !strings.Contains(gate.Reason, c.missing) {
+		if gate := notVacuous(kinds, planned(t)[:1], []Window{w}, []linearizability.Operation{op}, nil); !strings.Contains(gate.Reason, c.missing) {
 			t.Errorf("%s: the gate says %q", name, gate.Reason)
 		}
 	}
