@@ -194,6 +194,7 @@ func TestTicksAreRound(t *testing.T) {
 	}{
 		{20 * second, "0 s 2 s 4 s 6 s 8 s 10 s 12 s 14 s 16 s 18 s 20 s"},
 		{1 * second, "0 s 0.1 s 0.2 s 0.3 s 0.4 s 0.5 s 0.6 s 0.7 s 0.8 s 0.9 s 1 s"},
+		{1<<63 - 1, "0 s 922338000 s 1844676000 s 2767014000 s 3689352000 s 4611690000 s 5534028000 s 6456366000 s 7378704000 s 8301042000 s"},
 		{100 * second, "0 s 10 s 20 s 30 s 40 s 50 s 60 s 70 s 80 s 90 s 100 s"},
 	} {
 		var words []string

@@ -87,7 +87,7 @@ func (a axis) x(t time.Duration) float64 {
 func (a axis) ticks(about int) []time.Duration {
 	step := roundStep((a.to - a.from) / time.Duration(about))
 	var ticks []time.Duration
-	for t := (a.from + step - 1) / step * step; t <= a.to; t += step {
+	for t := (a.from + step - 1) / step * step; t >= a.from && t <= a.to; t += step { // a damaged run may end where time does
 		ticks = append(ticks, t)
 	}
 	return ticks

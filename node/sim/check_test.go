@@ -177,6 +177,16 @@ func TestEachCheckNoticesWhatItIsFor(t *testing.T) {
 				}
 			})
 		}},
+		{"members answer answers one at a time", "storm", "in one second", func(_ *testing.T, w *world) {
+			w.later(100*time.Millisecond, func() {
+				w.network.cut[0][1]++ // none is on its way
+				w.act(w.members[0], func() {
+					for range stormInSecond + 1 {
+						w.carry(w.members[0], &raft.Message{Type: raft.MsgAppendReply, From: 1, To: 2})
+					}
+				})
+			})
+		}},
 		{"members answer answers", "storm", "answer answers", func(_ *testing.T, w *world) {
 			w.later(100*time.Millisecond, func() {
 				w.act(w.members[0], func() {

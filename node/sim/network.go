@@ -12,6 +12,9 @@ type network struct {
 	flying slab[flight]
 	sent   uint64
 
+	second   time.Duration // the one of virtual time that goes on
+	inSecond int           // messages sent in it
+
 	cut       [slotsMax][slotsMax]uint8 // how many faults cut the link from, to
 	clogged   [slotsMax][slotsMax]time.Duration
 	arrival   [slotsMax][slotsMax]time.Duration // of the last message, where the order is kept
@@ -29,6 +32,9 @@ type flight struct {
 
 // stormMessages on their way at once are no traffic but a loop that feeds itself: a few hundred are many.
 const stormMessages = 20_000
+
+// stormInSecond messages sent in one second of virtual time are such a loop too, if each waits for the one before.
+const stormInSecond = 100_000
 
 func (n *network) init(p *Plan) { n.plan = p }
 
@@ -59,6 +65,13 @@ func (w *world) send(from *member, message *raft.Message) {
 func (w *world) carry(from *member, message *raft.Message) {
 	n := &w.network
 	n.sent++
+	if second := w.now / time.Second; second != n.second {
+		n.second, n.inSecond = second, 0
+	}
+	if n.inSecond++; n.inSecond > stormInSecond {
+		w.fail("storm", "%d messages were sent in one second: members answer answers", stormInSecond)
+		return
+	}
 	if len(n.flying.values)-len(n.flying.free) > stormMessages {
 		w.fail("storm", "%d messages are on their way: members answer answers", stormMessages)
 		return
