@@ -12,6 +12,7 @@ var (
 	born    = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	running = harness.Probe{State: harness.Running, PID: 100, Started: born}
 	stopped = harness.Probe{State: harness.Paused, PID: 100, Started: born}
+	ranOn   = harness.Probe{State: harness.Paused, PID: 100, Started: born, Ran: 7}
 	killed  = harness.Probe{State: harness.Exited, Exit: 137}
 	reborn  = harness.Probe{State: harness.Running, PID: 200, Started: born.Add(time.Second)}
 )
@@ -73,6 +74,9 @@ func TestAFaultIsJudgedByWhatWasSeenOfIt(t *testing.T) {
 
 		{"pause of one process", &pause{}, slept, Installed, "n1 paused, pid 100 throughout"},
 		{"pause that did not stop it", &pause{}, with(slept, func(o *Observations) { o.During = probes(running) }), Indeterminate, "not seen paused"},
+		{"pause in which it ran", &pause{still: probes(stopped)}, with(slept, func(o *Observations) { o.During = probes(ranOn) }), Indeterminate,
+			"n1 ran while it was paused: its threads were given a CPU 7 times"},
+		{"pause in which it did not run", &pause{still: probes(ranOn)}, with(slept, func(o *Observations) { o.During = probes(ranOn) }), Installed, "paused"},
 		{"pause that never ended", &pause{}, with(slept, func(o *Observations) { o.After = probes(stopped) }), Indeterminate, "paused after the undo"},
 		{"pause that ended in a restart", &pause{}, with(slept, func(o *Observations) { o.After = probes(reborn) }), Indeterminate, "not the same process"},
 		// openraft #1919: pauses aimed at killed processes were counted as coverage.

@@ -2,6 +2,8 @@ package chaos
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"raftlab/harness"
 )
@@ -19,13 +21,39 @@ func init() {
 	})
 }
 
-type pause struct{}
+type pause struct {
+	still map[string]harness.Probe // once every thread of it had stopped
+}
 
 // Apply stops the process where it is. It loses nothing, but time goes on without it: a member that is
 // resumed may believe for a while that nothing has changed.
-func (*pause) Apply(ctx context.Context, i *Injected) error {
+func (p *pause) Apply(ctx context.Context, i *Injected) error {
 	pauser := i.Cluster.(harness.Pauser)
-	return each(i.Nodes, "pause", func(node string) error { return pauser.Pause(ctx, node) })
+	p.still = make(map[string]harness.Probe)
+	return each(i.Nodes, "pause", func(node string) error {
+		err := pauser.Pause(ctx, node)
+		if err == nil {
+			p.still[node], err = atRest(ctx, i.Cluster, node)
+		}
+		return err
+	})
+}
+
+// atRest probes until no thread runs any more: the kernel calls a process stopped when the first of them is.
+func atRest(ctx context.Context, c harness.Cluster, node string) (harness.Probe, error) {
+	var before harness.Probe
+	for n := 0; ; n++ {
+		now, err := c.Probe(ctx, node)
+		if err != nil || n > 0 && now.Ran == before.Ran {
+			return now, err
+		}
+		before = now
+		select {
+		case <-ctx.Done():
+			return now, fmt.Errorf("its threads do not come to rest: %w", context.Cause(ctx))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 func (*pause) Observe(context.Context, *Injected) error { return nil }
@@ -40,11 +68,15 @@ func (*pause) Undo(ctx context.Context, i *Injected) error {
 	})
 }
 
-// Judge wants a process that the kernel called stopped, and the same process running after.
-func (*pause) Judge(i *Injected, f *Findings) {
+// Judge wants a process that the kernel called stopped, that had no CPU in between, and the same process running after. Somebody
+// else may have let it go on, and have stopped it again before it was probed.
+func (p *pause) Judge(i *Injected, f *Findings) {
 	for _, node := range i.Nodes {
 		before, during, after := i.Seen.Before[node], i.Seen.During[node], i.Seen.After[node]
 		f.Require(during.State == harness.Paused, "%s was not seen paused during the fault", node)
+		if still, told := p.still[node]; told && during.State == harness.Paused {
+			f.Require(during.Ran == still.Ran, "%s ran while it was paused: its threads were given a CPU %d times", node, during.Ran-still.Ran)
+		}
 		f.Require(after.PID == before.PID && after.Started.Equal(before.Started),
 			"%s is not the same process after (pid %d → %d)", node, before.PID, after.PID)
 		f.Say("%s paused, pid %d throughout", node, before.PID)

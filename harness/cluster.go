@@ -35,6 +35,9 @@ type Probe struct {
 	PID     int       // zero where there is no process
 	Started time.Time // of this process, zero where there is none
 	Exit    int       // exit code, or 128 + the signal, where State is Exited
+	// Ran is how often the kernel has given a CPU to one of its threads: a process that is stopped has none. Zero where this
+	// world cannot tell.
+	Ran uint64
 }
 
 // ProcessState is one of Running, Paused and Exited.

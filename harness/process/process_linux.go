@@ -57,6 +57,7 @@ func (p *process) probe() (harness.Probe, error) {
 		return harness.Probe{}, fmt.Errorf("process: probe: start time: %w", err)
 	}
 	probe := harness.Probe{State: harness.Running, PID: p.pid, Started: bootTime().Add(time.Duration(ticks) * (time.Second / ticksPerSecond))}
+	probe.Ran = ran(p.pid)
 	switch fields[0] {
 	case "T", "t":
 		probe.State = harness.Paused
@@ -65,6 +66,27 @@ func (p *process) probe() (harness.Probe, error) {
 		return harness.Probe{State: harness.Exited, Exit: p.exit}, nil
 	}
 	return probe, nil
+}
+
+// ran adds up the context switches of all threads (proc(5), status). It is zero where they cannot be read, or end meanwhile.
+func ran(pid int) (times uint64) {
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return 0
+	}
+	for _, thread := range threads {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/status", pid, thread.Name()))
+		if err != nil {
+			return 0
+		}
+		for line := range strings.Lines(string(status)) {
+			if name, count, _ := strings.Cut(line, ":"); strings.HasSuffix(name, "ctxt_switches") {
+				n, _ := strconv.ParseUint(strings.TrimSpace(count), 10, 64)
+				times += n
+			}
+		}
+	}
+	return times
 }
 
 // ticksPerSecond is USER_HZ, which is 100 on every Linux that Go runs on.
