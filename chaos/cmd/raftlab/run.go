@@ -66,6 +66,8 @@ const (
 	defaultImage       = raftkv.DefaultImage
 )
 
+const secondInterruptAfter = time.Second
+
 func runCommand(stdout io.Writer) *cobra.Command {
 	var o options
 	return newRun(stdout, &o)
@@ -191,10 +193,11 @@ func (o *options) sayCannot(stdout io.Writer, prefix string) {
 }
 
 func (o *options) run(stdout io.Writer) error {
-	// After the first interrupt the run heals and reports; a second one ends the program at once.
+	// After the first interrupt the run heals and reports; a second one ends the program at once. Two in one second are one:
+	// timeout(1) signals its child, and then its group.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(secondInterruptAfter, stop) })
 
 	member, cleanup, err := o.choose(ctx, stdout)
 	if err != nil {

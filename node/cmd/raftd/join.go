@@ -123,8 +123,11 @@ func authorize(r *http.Request, token string) {
 // bootstrapTimeout is how long a member that may start a cluster looks for one first.
 const bootstrapTimeout = 2 * time.Second
 
+// waitsAfter is how long nobody is told that this member waits: others may be starting too.
+const waitsAfter = 2 * time.Second
+
 // askCluster waits until one of those to join answers and belongs to a cluster.
-func askCluster(ctx context.Context, o options, dial dialFunc) (api.Identity, error) {
+func askCluster(ctx context.Context, o options, dial dialFunc, logger *slog.Logger) (api.Identity, error) {
 	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 	patience := o.joinTimeout
 	if o.bootstrap {
@@ -133,6 +136,7 @@ func askCluster(ctx context.Context, o options, dial dialFunc) (api.Identity, er
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var last error
+	began, told := time.Now(), false
 	for {
 		for _, join := range o.joins {
 			id, err := askIdentity(ctx, join, o.token, client)
@@ -146,8 +150,12 @@ func askCluster(ctx context.Context, o options, dial dialFunc) (api.Identity, er
 				last = err
 			}
 		}
+		if !told && ctx.Err() == nil && time.Since(began) > waitsAfter {
+			told = true
+			logger.Info("waits for a member of a cluster to answer", "join", o.join, "patience", patience, "last", last)
+		}
 		if !pause(ctx) {
-			return api.Identity{}, nobodyToJoin(o.join, patience, last)
+			return api.Identity{}, nobodyToJoin(o.join, min(patience, time.Since(began).Round(100*time.Millisecond)), last)
 		}
 	}
 }

@@ -3,12 +3,15 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -79,4 +82,19 @@ func holdSnapshots(t *testing.T, release <-chan struct{}) string {
 	}))
 	t.Cleanup(func() { cancel(); proxy.Close() })
 	return strings.TrimPrefix(proxy.URL, "http://")
+}
+
+// Thirty seconds without a word look like a member that hangs.
+func TestAMemberThatWaitsForTheOthersSaysSo(t *testing.T) {
+	cmd := exec.Command(program, "--listen", freeAddress(t), "--data", filepath.Join(t.TempDir(), "data"), "--join", "127.0.0.1:1", "--join-timeout", "2500ms")
+	said, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("ended with %v", err)
+	}
+	for _, want := range []string{"waits for a member of a cluster to answer", "join=127.0.0.1:1 patience=2.5s", "connection refused", "no member of a cluster answers there (tried for 2.5s)"} {
+		if !strings.Contains(string(said), want) {
+			t.Errorf("no %q in\n%s", want, said)
+		}
+	}
 }

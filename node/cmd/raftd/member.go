@@ -133,7 +133,7 @@ func openLog(ctx context.Context, o options, dial dialFunc, logger *slog.Logger)
 func createLog(ctx context.Context, o options, dial dialFunc, logger *slog.Logger) (*wal.Log, wal.Recovered, error) {
 	found := o.join == ""
 	if !found {
-		_, err := askCluster(ctx, o, dial)
+		_, err := askCluster(ctx, o, dial, logger)
 		if found = err != nil && o.bootstrap && ctx.Err() == nil; err != nil && !found {
 			return nil, wal.Recovered{}, err
 		}
