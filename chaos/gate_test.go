@@ -290,3 +290,34 @@ func planned(t *testing.T) []Event {
 	}
 	return s.Events
 }
+
+// A store that answers each kind of operation once in a window, and nobody afterwards, is hardly there.
+func TestAWindowInWhichClientsAreStarvedShowsLittle(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		each    time.Duration // between two ok outside of the windows
+		overlap bool
+		want    Verdict
+	}{
+		{"as slow without a fault", 2 * time.Second, false, Pass},
+		{"a hundred a second without a fault", 10 * time.Millisecond, false, Unknown},
+		{"who may be served is another fault's matter", 10 * time.Millisecond, true, Pass},
+	} {
+		windows, ops, elections := honest()
+		for at := time.Second; at < 50*time.Second; at += c.each {
+			if during := windows[0].From <= at && at <= windows[0].To || windows[1].From <= at && at <= windows[1].To; !during {
+				op := linearizability.Operation{Kind: linearizability.Get, Node: "n2", Call: at, Return: at + time.Millisecond}
+				op.Outcome = linearizability.OK
+				ops = append(ops, op)
+			}
+		}
+		if c.overlap {
+			windows[1].From = windows[0].To - time.Second
+			windows[0].From -= time.Millisecond
+		}
+		got := notVacuous(kinds, planned(t)[:2], windows, ops, elections)
+		if got.Verdict != c.want || c.want == Unknown && !strings.Contains(got.Reason, "clients got 4 ok in 10s, less than one in 50 of what they get without a fault, during fault #1") {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+}
