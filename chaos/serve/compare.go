@@ -32,10 +32,12 @@ func (s *Server) compare(w http.ResponseWriter, r *http.Request) {
 	}
 	var runs [2]report.Run
 	for i, name := range names {
-		if name != filepath.Base(name) || strings.HasPrefix(name, ".") {
+		root, err := s.open(name)
+		if err != nil {
 			http.Error(w, "there is no run "+name, http.StatusNotFound)
 			return
 		}
+		root.Close()
 		run, err := report.Read(filepath.Join(s.config.Runs, name))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusNotFound)

@@ -26,6 +26,11 @@ func TestRunsAreListedFilteredAndCompared(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(runs), "secret"), []byte("secret"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	for link, to := range map[string]string{"latest": "20260101-000001-default-7", "out": filepath.Dir(runs)} {
+		if err := os.Symlink(to, filepath.Join(runs, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	handler := New(Config{Runs: runs, Loopback: true})
 	for _, c := range []struct {
 		path        string
@@ -42,6 +47,9 @@ func TestRunsAreListedFilteredAndCompared(t *testing.T) {
 		{"/runs/20260101-000001-default-7/run.json", 200, `"seed":7`, ""},
 		{"/runs/20260101-000001-default-7/%2e%2e%2f%2e%2e%2fsecret", 404, "", "secret\n"},
 		{"/runs/..%2f/secret", 404, "", "secret\n"},
+		{"/runs/latest/run.json", 200, `"seed":7`, ""},
+		{"/runs/out/secret", 404, "there is no run out", "secret\n"},
+		{"/compare?run=out&run=20260101-000001-default-7", 404, "there is no run out", ""},
 		{"/live", 404, "", ""},
 	} {
 		w := httptest.NewRecorder()

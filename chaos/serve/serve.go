@@ -68,14 +68,23 @@ func local(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// open opens a run directory. Nothing below it leads out of it, nor does a link in its place out of the runs.
+func (s *Server) open(name string) (*os.Root, error) {
+	if name != filepath.Base(name) || strings.HasPrefix(name, ".") {
+		return nil, fs.ErrNotExist
+	}
+	runs, err := os.OpenRoot(s.config.Runs)
+	if err != nil {
+		return nil, err
+	}
+	defer runs.Close()
+	return runs.OpenRoot(name)
+}
+
 // file serves what is in a run directory. The report is made where it is missing, so that runs of an older lab have one too.
 func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 	name, file := r.PathValue("run"), r.PathValue("file")
-	if name != filepath.Base(name) || strings.HasPrefix(name, ".") {
-		http.NotFound(w, r)
-		return
-	}
-	root, err := os.OpenRoot(filepath.Join(s.config.Runs, name)) // nothing below it leads out
+	root, err := s.open(name)
 	if err != nil {
 		http.Error(w, "there is no run "+name, http.StatusNotFound)
 		return
