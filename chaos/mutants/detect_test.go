@@ -94,11 +94,15 @@ func TestTheTableKeepsWhatWasMeasured(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	scripts := Finding{Layer: "scripts", Tries: 1, Found: true, Check: "TestScripts/x", Command: "scripts"}
+	if err := Keep(root, []Shown{{ID: "commit-older-term", Findings: []Finding{scripts}}}); err != nil {
+		t.Fatal(err)
+	}
 	text, err := os.ReadFile(readme)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"before\n", "after\n", "| `lazy-fsync` | D | acked loss |", "TestX: 0.5 s", "a/b: 1.2 s, 7 seeds, 4 of 5", "| `sooner` |", "| **`no-log-check`** |"} {
+	for _, want := range []string{"| `commit-older-term` | C | LC | TestScripts/x: 0.0 s |  |  | · |", "before\n", "after\n", "| `lazy-fsync` | D | acked loss |", "TestX: 0.5 s", "a/b: 1.2 s, 7 seeds, 4 of 5", "| `sooner` |", "| **`no-log-check`** |"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}

@@ -114,6 +114,9 @@ func Table(all []Mutant, kept map[string][]Finding) string {
 					}
 				}
 			}
+			if text == "" && l.name == "walks" && again != "" {
+				text = "·" // they are for what nothing to the left has found
+			}
 			fmt.Fprintf(&b, " %s |", text)
 		}
 		fmt.Fprintf(&b, " %s |\n", again)
