@@ -339,7 +339,10 @@ func (c *Cluster) Leftovers(context.Context) ([]string, error) {
 		if m.proc == nil {
 			continue // it was never started
 		}
-		p, err := m.proc.probe()
+		for _, pid := range outlivers(m.proc.mark) {
+			left = append(left, fmt.Sprintf("%s (process %d, which it started)", node, pid))
+		}
+		p, err := m.proc.state()
 		if err != nil {
 			return nil, err
 		}

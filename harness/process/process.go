@@ -45,9 +45,13 @@ func (p *parent) close() {
 // process is one run of a member's binary.
 type process struct {
 	pid  int
+	mark string        // in the environment of all its processes
 	done chan struct{} // closed when it has ended and exit is set
 	exit int
 }
+
+// markOf is what all processes of a member have in their environment: its log is no other's.
+func markOf(log string) string { return "RAFTLAB_MEMBER=" + log }
 
 // start runs the binary in a process group of its own, with its output appended to the log.
 func (p *parent) start(spec harness.Spec, attr *syscall.SysProcAttr, log string) (*process, error) {
@@ -57,7 +61,8 @@ func (p *parent) start(spec harness.Spec, attr *syscall.SysProcAttr, log string)
 	}
 	defer f.Close()
 	cmd := exec.Command(spec.Binary, spec.Args...)
-	cmd.Env = append(os.Environ(), spec.Env...)
+	mark := markOf(log)
+	cmd.Env = append(append(os.Environ(), spec.Env...), mark)
 	cmd.Stdout, cmd.Stderr = f, f
 	cmd.SysProcAttr = attr
 	started := make(chan error)
@@ -65,7 +70,7 @@ func (p *parent) start(spec harness.Spec, attr *syscall.SysProcAttr, log string)
 	if err := <-started; err != nil {
 		return nil, err
 	}
-	proc := &process{pid: cmd.Process.Pid, done: make(chan struct{})}
+	proc := &process{pid: cmd.Process.Pid, mark: mark, done: make(chan struct{})}
 	go func() {
 		proc.exit = exitCode(cmd.Wait(), cmd.ProcessState)
 		close(proc.done)

@@ -34,8 +34,8 @@ func inOwnMounts(a *syscall.SysProcAttr) {
 	}
 }
 
-// probe reads /proc/<pid>/stat (proc(5)): the third field is the state, the 22nd the start time in ticks since boot.
-func (p *process) probe() (harness.Probe, error) {
+// state reads /proc/<pid>/stat (proc(5)): the third field is the state, the 22nd the start time in ticks since boot.
+func (p *process) state() (harness.Probe, error) {
 	if p.ended() {
 		return harness.Probe{State: harness.Exited, Exit: p.exit}, nil
 	}

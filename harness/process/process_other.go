@@ -19,4 +19,8 @@ func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: tr
 
 func (p *process) probe() (harness.Probe, error) { return harness.Probe{}, supported() }
 
+func (p *process) state() (harness.Probe, error) { return harness.Probe{}, supported() }
+
+func outlivers(string) []int { return nil }
+
 func inOwnMounts(*syscall.SysProcAttr) {} // supported() has refused already
