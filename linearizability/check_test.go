@@ -130,7 +130,6 @@ func hard() []Operation {
 
 func TestASearchThatTakesTooLongIsUnknown(t *testing.T) {
 	ops := hard()
-	start := time.Now()
 	report := Check(t.Context(), ops, Options{KeyTimeout: 100 * time.Millisecond, MemoryBytes: 4 << 30})
 	if report.Verdict != Undecided || !strings.Contains(report.Keys[0].Message, "the key reached its time limit of 100ms, at 43 operations with up to 41 in flight") {
 		t.Errorf("%s: %s %+v", report.Verdict, report.Message, report.Keys)
@@ -145,10 +144,7 @@ func TestASearchThatTakesTooLongIsUnknown(t *testing.T) {
 	if report.Verdict != Undecided || !strings.Contains(report.Keys[0].Message, "interrupted") {
 		t.Errorf("%s: %s %+v", report.Verdict, report.Message, report.Keys)
 	}
-	// An exact bound would fail on a busy machine; an hour (etcd #21606) would not go unseen.
-	if took := time.Since(start); took > 20*time.Second {
-		t.Errorf("limits of 100 ms ended after %v", took)
-	}
+	// That it took an hour (etcd #21606) the test's own time limit would say; a shorter bound fails on a busy machine.
 }
 
 // The heap is measured while a search runs into its limit. It must stay below the limit even with what the

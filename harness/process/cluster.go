@@ -339,15 +339,16 @@ func (c *Cluster) Leftovers(context.Context) ([]string, error) {
 		if m.proc == nil {
 			continue // it was never started
 		}
-		for _, pid := range outlivers(m.proc.mark) {
-			left = append(left, fmt.Sprintf("%s (process %d, which it started)", node, pid))
-		}
 		p, err := m.proc.state()
 		if err != nil {
 			return nil, err
 		}
 		if p.State != harness.Exited {
 			left = append(left, fmt.Sprintf("%s (pid %d, %s)", node, p.PID, p.State))
+			continue
+		}
+		for _, pid := range outlivers(m.proc.mark) {
+			left = append(left, fmt.Sprintf("%s (process %d, which it started)", node, pid))
 		}
 	}
 	return left, nil
