@@ -4,7 +4,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"raftlab/harness"
 )
@@ -22,15 +21,15 @@ func TestAStoppedProcessHasNoCPU(t *testing.T) {
 		_ = p.signal(syscall.SIGKILL)
 		<-p.done
 	}()
-	until := func(what string, done func(harness.Probe) bool) harness.Probe {
+	until := func(what string, done func(harness.Probe) bool) (probe harness.Probe) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-			if probe, err := p.probe(); err == nil && done(probe) {
-				return probe
-			}
+		if !eventually(func() bool {
+			probe, err = p.probe()
+			return err == nil && done(probe)
+		}) {
+			t.Fatalf("it never %s: %+v, %v", what, probe, err)
 		}
-		t.Fatalf("it never %s", what)
-		return harness.Probe{}
+		return probe
 	}
 	stop := func() harness.Probe {
 		t.Helper()
@@ -40,11 +39,10 @@ func TestAStoppedProcessHasNoCPU(t *testing.T) {
 		return until("stopped", func(now harness.Probe) bool { return now.State == harness.Paused })
 	}
 	still := stop()
-	for range 20 {
+	for range 20 { // each goes through /proc, some milliseconds: one that runs would be seen
 		if now, err := p.probe(); err != nil || now.Ran != still.Ran || now.Ran == 0 {
 			t.Fatalf("it is stopped, and ran: %+v, %+v, %v", still, now, err)
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	if err := p.signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)

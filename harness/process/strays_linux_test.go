@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"raftlab/harness"
 )
@@ -22,12 +21,8 @@ func TestAMemberWhoseDaemonGoesOnIsNotDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer outlivers(p.mark)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(ready); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
+	if !eventually(func() bool { _, err = os.Stat(ready); return err == nil }) {
+		t.Fatal(err)
 	}
 	if probe, err := p.probe(); err != nil || probe.State != harness.Running {
 		t.Errorf("nothing was done to it: %+v, %v", probe, err)
