@@ -170,16 +170,18 @@ func (m *Monitor) follow(ctx context.Context, watched map[string]context.CancelF
 		if watched[node] != nil {
 			continue
 		}
-		ctx, leave := context.WithCancel(ctx)
+		asking, leave := context.WithCancel(ctx)
 		watched[node] = leave
 		m.askers.Go(func() {
-			defer m.lose(node)
-			m.watch(ctx, node)
+			m.watch(asking, node)
+			if ctx.Err() == nil { // at Stop it led until the end, whoever is asked last
+				m.lose(node)
+			}
 		})
 	}
 }
 
-// lose forgets what a member claims that is asked no more.
+// lose forgets what a member claims that was dropped from the cluster, and so is asked no more.
 func (m *Monitor) lose(node string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

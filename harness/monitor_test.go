@@ -91,11 +91,22 @@ func watch(t *testing.T, s *scripted) *harness.Monitor {
 	return m
 }
 
-// settled waits until every member was asked again, so that what was said before has been seen.
+// settled waits until every member has answered twice, so that what was said before has been seen: the first of the two
+// may have been on its way.
 func settled(t *testing.T, m *harness.Monitor) {
 	t.Helper()
-	before := m.Observed().Samples
-	await(t, "samples", func() bool { return m.Observed().Samples >= before+20 })
+	for range 2 {
+		before := m.Observed().Last
+		await(t, "an answer of each member", func() bool {
+			now := m.Observed().Last
+			for node, sample := range now {
+				if sample.At == before[node].At {
+					return false
+				}
+			}
+			return len(now) > 0
+		})
+	}
 }
 
 func findings(o harness.Observed) string {
@@ -173,6 +184,22 @@ func TestMonitorPassesAnHonestHistory(t *testing.T) {
 	// Before the first leader, and while n2 did not answer; not while the old leader of term 1 went on.
 	if len(o.Leaderless) != 2 || o.Leaderless[1].To == 0 || o.Without <= 0 {
 		t.Fatalf("without a leader: %+v", o.Leaderless)
+	}
+}
+
+// Who leads when the monitor stops has led until then, whichever member is asked last.
+func TestStopDeposesNobody(t *testing.T) {
+	for range 300 {
+		s := newScripted("n1", "n2", "n3")
+		s.say("n1", &harness.Status{Role: "leader", Term: 1})
+		m, err := harness.Watch(t.Context(), s, s, harness.MonitorConfig{Interval: 10 * time.Microsecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		await(t, "a leader", func() bool { return m.Led() == "n1" })
+		if o := m.Stop(); len(o.Leaderless) != 1 {
+			t.Fatalf("without a leader: %+v", o.Leaderless)
+		}
 	}
 }
 
