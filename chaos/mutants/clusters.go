@@ -44,6 +44,7 @@ func (m *Museum) clusters(ctx context.Context, mutant Mutant, dir, world string)
 		args = append(args, "--mutant", mutant.ID, "--backend", world, "--seed", fmt.Sprint(f.Tries), "--out", filepath.Join(dir, "runs"))
 		run := exec.CommandContext(ctx, m.Lab, args...)
 		run.Dir = m.Root
+		gently(run)
 		said, err := run.CombinedOutput()
 		var exit *exec.ExitError
 		if err != nil && !errors.As(err, &exit) || exit != nil && exit.ExitCode() > 2 {

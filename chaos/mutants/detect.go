@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"raftlab/harness/scratch"
 )
 
 // Finding is what one layer of the lab says of one mutant.
@@ -36,16 +38,16 @@ type Museum struct {
 	Lab   string // the program raftlab, for real clusters
 
 	honest map[string]string // test binaries without a bug, by package
-	dir    string            // where they are
+	dir    *scratch.Dir      // where they are
 }
 
-// Close removes what Show has built.
-func (m *Museum) Close() error { return os.RemoveAll(m.dir) }
+// Close removes what Show has built. Of a museum that was killed it is with what other labs have left.
+func (m *Museum) Close() error { return m.dir.Close() }
 
 // unpatched is the test binary of a package without any bug: what fails there too shows nothing.
 func (m *Museum) unpatched(ctx context.Context, pkg string) (binary string, err error) {
-	if m.dir == "" {
-		if m.dir, err = os.MkdirTemp("", "raftlab-honest-"); err != nil {
+	if m.dir == nil {
+		if m.dir, err = scratch.Make(); err != nil {
 			return "", err
 		}
 		m.honest = map[string]string{}
@@ -53,7 +55,7 @@ func (m *Museum) unpatched(ctx context.Context, pkg string) (binary string, err 
 	if binary, ok := m.honest[pkg]; ok {
 		return binary, nil
 	}
-	binary = filepath.Join(m.dir, strings.ReplaceAll(pkg, "/", "-")+".test")
+	binary = filepath.Join(m.dir.Path(), strings.ReplaceAll(pkg, "/", "-")+".test")
 	err = m.goTest(ctx, "", pkg, binary)
 	m.honest[pkg] = binary
 	return binary, err
@@ -118,11 +120,12 @@ func (m Mutant) inNode() bool {
 // Show looks for a mutant with the layers that are named, in their order. Those that do not fit it are left out, and so are
 // random walks where another layer has found it.
 func (m *Museum) Show(ctx context.Context, mutant Mutant, names []string) ([]Finding, error) {
-	dir, err := os.MkdirTemp("", "raftlab-bug-")
+	files, err := scratch.Make()
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer files.Close()
+	dir := files.Path()
 	overlay, err := mutant.Overlay(m.Root, dir)
 	if err != nil {
 		return nil, err
@@ -149,6 +152,7 @@ func (m *Museum) goTest(ctx context.Context, overlay, pkg, out string) error {
 	}
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-overlay="+overlay, "-o", out, pkg)
 	build.Dir = m.Root
+	gently(build)
 	if said, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go test -c %s: %w: %s", pkg, err, strings.TrimSpace(string(said)))
 	}

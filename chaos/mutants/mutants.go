@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"raftlab/harness/scratch"
 	"raftlab/internal/nearest"
@@ -199,10 +200,21 @@ func GoBuild(ctx context.Context, root, out, pkg string, flags ...string) error 
 	build := exec.CommandContext(ctx, "go", append(args, pkg)...)
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	gently(build)
 	if said, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w: %s", pkg, err, strings.TrimSpace(string(said)))
 	}
 	return nil
+}
+
+// tidies is how long a program that was interrupted may take to remove what it has made.
+const tidies = 20 * time.Second
+
+// gently ends a command whose context ends by an interrupt: the go command then removes its work directory, and a lab heals and
+// removes its cluster. What does not end by it is killed.
+func gently(c *exec.Cmd) {
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.WaitDelay = tidies
 }
 
 // ModuleRoot finds the source of raftlab from dir upwards.

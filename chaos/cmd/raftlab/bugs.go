@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -66,8 +68,13 @@ func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) e
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	// As in run: what was made is removed after the first signal, and a second one ends the program at once.
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, func() { time.AfterFunc(secondInterruptAfter, stop) })
+	if err := sweepGone(ctx, stdout); err != nil {
+		return err
+	}
 	m := &mutants.Museum{Root: root, Tries: o.tries, Seeds: o.seeds, Bound: o.explore}
 	if m.Lab, err = os.Executable(); err != nil {
 		return environment("%w", err)
