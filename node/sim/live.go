@@ -90,7 +90,7 @@ func (w *world) chooseCore() {
 		if spare == 0 || !in[m.id] {
 			continue
 		}
-		if in[m.id] = false; !w.quorumAndMore(is) {
+		if in[m.id] = false; !w.quorumAndMore(is, func(id raft.ID) bool { return !is(id) }) {
 			in[m.id] = true
 			continue
 		}

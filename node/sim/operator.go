@@ -222,15 +222,16 @@ func (w *world) mayLose(m *member) bool {
 		other := w.byID[id]
 		return id != m.id && w.whole(id) && other.up && other.raft().StableIndex() >= committed
 	}
-	return w.quorumOf(is) && w.quorumWhenPromoted(m.id, is)
+	without := func(id raft.ID) bool { return id == m.id || !w.whole(id) }
+	return w.quorumAndMore(is, without)
 }
 
-// quorumAndMore is quorumOf that also holds after a leader, cut off or not, promotes a learner that is not among them: what it
-// appends counts at once.
-func (w *world) quorumAndMore(is func(raft.ID) bool) bool {
+// quorumAndMore is quorumOf that also holds after a leader, cut off or not, promotes a learner that is out: what it appends
+// counts at once, and what it knows of the learner may be of a moment ago.
+func (w *world) quorumAndMore(is, out func(raft.ID) bool) bool {
 	for _, c := range w.configurations() {
 		for _, m := range c.Members {
-			if m.Learner && !is(m.ID) && !w.quorumWhenPromoted(m.ID, is) {
+			if m.Learner && out(m.ID) && !w.quorumWhenPromoted(m.ID, is) {
 				return false
 			}
 		}
