@@ -60,8 +60,12 @@ func (w *world) leads(m *member) {
 	}
 }
 
-// handedOver checks the word to campaign at once: who cannot win only deposes the leader.
+// handedOver checks the word to campaign at once: who cannot win only deposes the leader. One that is none any more, by a message
+// that it has read since, may have been given entries that it did not speak of.
 func (w *world) handedOver(from, to *member, message *raft.Message) {
+	if from.raft().Term() != message.Term {
+		return
+	}
 	if to.id == message.To && to.up && !to.lost && to.driver != nil && to.raft().LastIndex() < from.raft().LastIndex() {
 		w.fail("transfer", "%v hands its leadership to %v, which has entries up to %d of %d", from.id, to.id, to.raft().LastIndex(), from.raft().LastIndex())
 	}
