@@ -156,7 +156,7 @@ func TestMemoryOfASearchIsBounded(t *testing.T) {
 		for i := len(ops); i < n; i++ { // a longer history has larger bit sets
 			ops = append(ops, ok(int64(i+1000), Get, "", time.Duration(3000+2*i), time.Duration(3001+2*i)))
 		}
-		o := Options{Parallel: 1, MemoryBytes: limit}.withDefaults()
+		o := Options{Parallel: 1, MemoryBytes: limit, KeyTimeout: time.Hour, Timeout: time.Hour}.withDefaults()
 		h := newKeyHistory("k", ops)
 		s := search{entriesMax: entryBudget(o.shareBytes(), len(h.search))}
 		right := newRegister(h.absent)
