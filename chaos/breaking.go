@@ -18,6 +18,7 @@ type breaking struct {
 	begun      *Window       // the last one whose injection has begun, for the announcer; never written to
 	windows    []Window      // that are over
 	unrecorded error         // of the journal
+	remains    []string      // what could not be undone
 	ended      chan struct{} // closed when one that is in force ends; nil while nobody waits for that
 }
 
@@ -85,6 +86,12 @@ func (b *breaking) nextEnd() <-chan struct{} {
 		b.ended = make(chan struct{})
 	}
 	return b.ended
+}
+
+func (b *breaking) stays(what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.remains = append(b.remains, what)
 }
 
 func (b *breaking) over(w Window) {
@@ -172,6 +179,9 @@ func (p *progress) breakIt(ctx context.Context, c *clock, t *turn, w *Window) {
 	healed := family.bounded(lasting, fault.Undo)
 	fault.Seen.HeldAfter = p.breaking.held(w.Fault)
 	p.note(w, Healed, nil, healed)
+	if healed != nil && family.Outside {
+		p.breaking.stays(fmt.Sprintf("fault #%d (%s) may be in force still: %s", w.Fault, w.What, text(healed)))
+	}
 	w.Evidence = fault.Evidence()
 	p.note(w, Observed, nil, observed)
 	p.say("heal  #%d %s: %s", w.Fault, w.Evidence.Outcome, w.Evidence.Says)

@@ -13,7 +13,7 @@ const ClientCut Kind = "client-cut"
 func init() {
 	Register(Family{
 		Kind: ClientCut, Does: "the clients of the lab are cut off from members that their peers still hear",
-		Needs: "nothing: clients go through a relay of the lab", Front: true, Silences: true,
+		Needs: "nothing: clients go through a relay of the lab", Front: true, Silences: true, Outside: true,
 		Draws: []string{"client-cut leader", "client-cut follower"},
 		New:   func() Action { return &clientCut{partition: partition{}} },
 	})

@@ -82,6 +82,16 @@ func (r Result) ExitCode() int {
 	return r.Verdict.ExitCode()
 }
 
+// check is the one with that name; an empty one where it was not made.
+func (r Result) check(name string) Check {
+	for _, c := range r.Checks {
+		if c.Name == name {
+			return c
+		}
+	}
+	return Check{}
+}
+
 // progress is the state of a run while it goes on, owned by the goroutine of Run.
 type progress struct {
 	Experiment
@@ -204,8 +214,11 @@ func (p *progress) settle(ctx context.Context) {
 	}
 	p.load.Phase("healed")
 	p.stopLoad()
-	p.add(p.converge(ctx))
-	p.add(p.readAll(ctx))
+	converged, read := p.converge(ctx), p.readAll(ctx)
+	healed := p.healed(ctx) // last, for a member may end while the others wait for it
+	p.add(healed)
+	p.add(excuse(converged, healed))
+	p.add(excuse(read, healed))
 	p.askLogs(ctx)
 	p.result.Interrupted = ctx.Err() != nil
 }

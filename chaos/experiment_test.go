@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -265,18 +266,83 @@ type crippled struct{ *process.Cluster }
 
 func (crippled) Start(context.Context, string) error { return errors.New("no space left on device") }
 
-func TestAMemberThatDoesNotComeBackIsAFailureOfLiveness(t *testing.T) {
+// The store is not to blame for it.
+func TestAMemberThatTheWorldCannotStartAgainMakesTheRunUnknown(t *testing.T) {
 	x := start(t, raftd, "seed 1\nat 100ms crash follower for 1s\nend 1500ms")
 	x.Cluster, x.Patience = crippled{x.Cluster.(*process.Cluster)}, time.Second
 	result := judged(t, x)
 	for check, want := range map[string]chaos.Verdict{
-		"converged": chaos.Fail, "final reads": chaos.Fail, "every fault proven": chaos.Unknown, "linearizable": chaos.Pass,
+		"everything healed": chaos.Unknown, "converged": chaos.Unknown, "final reads": chaos.Unknown, "every fault proven": chaos.Unknown, "linearizable": chaos.Pass,
 	} {
 		if c := verdictOf(t, result, check); c.Verdict != want {
 			t.Errorf("%s is %s (%s), want %s", check, c.Verdict, c.Reason, want)
 		}
 	}
-	if result.Verdict != chaos.Fail {
+	if result.Verdict != chaos.Unknown {
 		t.Errorf("%s: %s", result.Verdict, result.Reason())
+	}
+}
+
+// rusty is a world in which a link that was cut stays so.
+type rusty struct{ *process.Cluster }
+
+type stuckCut struct{ harness.Cut }
+
+func (s rusty) Cut(ctx context.Context, links []harness.Link) (harness.Cut, error) {
+	c, err := s.Cluster.Cut(ctx, links)
+	return stuckCut{c}, err
+}
+
+func (stuckCut) Heal(context.Context) error { return errors.New("nft: the agent is gone") }
+
+func TestALinkThatStaysCutIsNotTheStoresFailure(t *testing.T) {
+	x := start(t, raftd, "seed 1\nat 100ms partition follower for 1s\nend 1500ms")
+	x.Cluster, x.Patience = rusty{x.Cluster.(*process.Cluster)}, time.Second
+	result := judged(t, x)
+	for _, check := range []string{"everything healed", "converged", "every fault proven"} {
+		if c := verdictOf(t, result, check); c.Verdict != chaos.Unknown || !strings.Contains(c.Reason, "nft: the agent is gone") && check != "converged" {
+			t.Errorf("%s is %s: %s", check, c.Verdict, c.Reason)
+		}
+	}
+	if result.Verdict != chaos.Unknown {
+		t.Errorf("%s: %s", result.Verdict, result.Reason())
+	}
+}
+
+func TestAMemberThatEndsWithoutAFaultIsTheStoresFailureUnlessAnotherHandDidIt(t *testing.T) {
+	for signal, want := range map[syscall.Signal]struct {
+		verdict chaos.Verdict
+		reason  string
+	}{
+		syscall.SIGQUIT: {chaos.Fail, "ended by itself, with exit code 2"}, // Go's runtime takes it for a wish to see all goroutines, and ends
+		syscall.SIGKILL: {chaos.Unknown, "was ended by a signal (killed)"},
+		syscall.SIGSTOP: {chaos.Unknown, "is paused although every fault was undone"},
+	} {
+		t.Run(signal.String(), func(t *testing.T) {
+			x := start(t, raftd, "seed 1\nat 100ms pause leader for 1s\nend 1500ms")
+			x.Patience = time.Second
+			x.Say = func(line string) {
+				t.Log(line)
+				if !strings.Contains(line, "heal  #1") {
+					return
+				}
+				found, err := x.Cluster.Probe(t.Context(), "n2")
+				if err == nil {
+					err = syscall.Kill(found.PID, signal)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			result := judged(t, x)
+			for _, check := range []string{"everything healed", "converged", "final reads"} {
+				if c := verdictOf(t, result, check); c.Verdict != want.verdict {
+					t.Errorf("%s is %s: %s", check, c.Verdict, c.Reason)
+				}
+			}
+			if c := verdictOf(t, result, "everything healed"); result.Verdict != want.verdict || !strings.Contains(c.Reason, "n2 "+want.reason) {
+				t.Errorf("%s: %s", result.Verdict, c.Reason)
+			}
+		})
 	}
 }

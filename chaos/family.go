@@ -55,6 +55,8 @@ type Family struct {
 	Front bool
 	// Stops says that the processes that it hits may not run while it is in force: who else hits them must not be blamed.
 	Stops bool
+	// Outside says that its undo asks the world and no member: where that fails, what stays broken is not the store's doing.
+	Outside bool
 	// New makes the state of one fault.
 	New func() Action
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -55,8 +54,7 @@ func (p *progress) finish(ctx context.Context, failed error) (Result, error) {
 // stopLoad may be called again.
 func (p *progress) stopLoad() {
 	err := p.load.Stop()
-	told := slices.ContainsFunc(p.result.Checks, func(c Check) bool { return c.Name == "load" })
-	if err != nil && !told {
+	if err != nil && p.result.check("load").Name == "" {
 		p.add(Check{Name: "load", Verdict: Unknown, Looked: Counted(p.Clients, "client"), Reason: "the load ended early: " + text(err)})
 	}
 }
@@ -115,7 +113,7 @@ func (p *progress) judge(ctx context.Context, logs, recorded error) {
 	}))
 	p.add(guarded(aliveCheck, func() (c Check) {
 		c, r.Waited = alive(p.Bounds.of(len(members(p.Cluster))), *r, p.roaming(), history.Operations)
-		return c
+		return excuse(c, p.result.check(healedCheck))
 	}))
 	verdicts := make([]Verdict, len(r.Checks))
 	for i, c := range r.Checks {

@@ -24,7 +24,7 @@ func init() {
 	delay := Param{Name: "delay", Unit: Duration, Default: "20ms", Means: "what is not reordered waits so long"}
 	bad := func(k Kind, does string, shape func(Fault) harness.Shape, params ...Param) {
 		Register(Family{
-			Kind: k, Does: does, Params: params, Target: All, Draws: []string{string(k) + " all", string(k) + " leader"}, Needs: "a world that can hold packets or bytes back",
+			Kind: k, Does: does, Outside: true, Params: params, Target: All, Draws: []string{string(k) + " all", string(k) + " leader"}, Needs: "a world that can hold packets or bytes back",
 			Able: func(c harness.Cluster) error {
 				shaper, ok := c.(harness.Shaper)
 				if !ok {

@@ -22,7 +22,7 @@ const (
 func init() {
 	cutting := func(k Kind, target Target, does string, cut func(f Fault, nodes, members []string) []harness.Link, draws ...string) Family {
 		return Family{
-			Kind: k, Does: does, Target: target, Draws: draws, Needs: "a world that can cut links", Able: needs[harness.Networker]("cut links"), Spares: true,
+			Kind: k, Does: does, Target: target, Draws: draws, Needs: "a world that can cut links", Able: needs[harness.Networker]("cut links"), Spares: true, Outside: true,
 			Effect: func(f Fault, nodes, members []string) Effect { return Effect{Cut: cut(f, nodes, members)} },
 			Fits: func(f Fault, nodes, members []string) error {
 				if len(cut(f, nodes, members)) == 0 {

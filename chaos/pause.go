@@ -15,7 +15,7 @@ func init() {
 	Register(Family{
 		Kind: Pause, Does: "the process is stopped where it is, and goes on later, the same process",
 		Needs: "a world that can stop a process", Able: needs[harness.Pauser]("pause"),
-		Effect: killing, Stops: true, Spares: true, Suffers: "paused", Excludes: []Kind{Pause, Crash, Rolling},
+		Effect: killing, Stops: true, Spares: true, Suffers: "paused", Outside: true, Excludes: []Kind{Pause, Crash, Rolling},
 		Draws: []string{"pause leader", "pause follower"},
 		New:   func() Action { return &pause{} },
 	})
