@@ -8,18 +8,22 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"raftlab/harness"
 )
 
 // breaking is what is broken now. Each fault has a goroutine of its own, from its trigger to its evidence, and shares
 // only this with the others.
 type breaking struct {
 	mu         sync.Mutex
-	inForce    []Window      // from their resolution to the end of their undo, the latest last
-	begun      *Window       // the last one whose injection has begun, for the announcer; never written to
-	windows    []Window      // that are over
-	unrecorded error         // of the journal
-	remains    []string      // what could not be undone
-	ended      chan struct{} // closed when one that is in force ends; nil while nobody waits for that
+	inForce    []Window // from their resolution to the end of their undo, the latest last
+	begun      *Window  // the last one whose injection has begun, for the announcer; never written to
+	windows    []Window // that are over
+	unrecorded error    // of the journal
+	remains    []string // what could not be undone
+	// started is since when each member runs, as far as the lab had a hand in it. One that came since is not in it.
+	started map[string]time.Time
+	ended   chan struct{} // closed when one that is in force ends; nil while nobody waits for that
 }
 
 // effect is what all that is in force takes away, but for one.
@@ -86,6 +90,15 @@ func (b *breaking) nextEnd() <-chan struct{} {
 		b.ended = make(chan struct{})
 	}
 	return b.ended
+}
+
+// saw takes the processes that were found when the lab had started what it was to start.
+func (b *breaking) saw(found map[string]harness.Probe) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for node, p := range found {
+		b.started[node] = p.Started
+	}
 }
 
 func (b *breaking) stays(what string) {
@@ -177,6 +190,7 @@ func (p *progress) breakIt(ctx context.Context, c *clock, t *turn, w *Window) {
 	observed := bounded(lasting, fault.Observe)
 	w.To = p.recorder.Now()
 	healed := family.bounded(lasting, fault.Undo)
+	p.breaking.saw(fault.Seen.After)
 	fault.Seen.HeldAfter = p.breaking.held(w.Fault)
 	p.note(w, Healed, nil, healed)
 	if healed != nil && family.Outside {

@@ -153,6 +153,12 @@ func (p *progress) prepare(ctx context.Context) (err error) {
 	if err := harness.AwaitReady(ready, p.Cluster, p.System); err != nil {
 		return err
 	}
+	found, err := probe(ready, p.Cluster, members(p.Cluster))
+	if err != nil {
+		return err
+	}
+	p.breaking.started = map[string]time.Time{}
+	p.breaking.saw(found)
 	p.result.Claims = versions(ready, p.Cluster, p.System)
 	header := linearizability.Header{Seed: int64(p.Schedule.Seed), Meta: map[string]string{
 		"scenario": p.Scenario, "system": p.System.Name(), "world": p.Cluster.World()}}

@@ -295,6 +295,23 @@ func (s rusty) Cut(ctx context.Context, links []harness.Link) (harness.Cut, erro
 
 func (stuckCut) Heal(context.Context) error { return errors.New("nft: the agent is gone") }
 
+func TestAMemberThatAnotherHandRestartedMakesTheRunUnknown(t *testing.T) {
+	x := start(t, raftd, "seed 1\nat 100ms pause leader for 1s\nend 1500ms")
+	world := x.Cluster.(*process.Cluster)
+	x.Say = func(line string) {
+		t.Log(line)
+		if strings.Contains(line, "heal  #1") {
+			if err := errors.Join(world.Kill(t.Context(), "n2", syscall.SIGKILL), world.Start(t.Context(), "n2")); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	result := judged(t, x)
+	if c := verdictOf(t, result, "everything healed"); result.Verdict != chaos.Unknown || !strings.Contains(c.Reason, "n2 was started again at ") {
+		t.Errorf("%s: %s", result.Verdict, c.Reason)
+	}
+}
+
 func TestALinkThatStaysCutIsNotTheStoresFailure(t *testing.T) {
 	x := start(t, raftd, "seed 1\nat 100ms partition follower for 1s\nend 1500ms")
 	x.Cluster, x.Patience = rusty{x.Cluster.(*process.Cluster)}, time.Second

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"time"
 
 	"raftlab/harness"
 )
@@ -25,7 +26,7 @@ func (p *progress) healed(ctx context.Context) Check {
 	}
 	for _, node := range members(p.Cluster) {
 		found, err := p.Cluster.Probe(ctx, node)
-		verdict, reason := survived(node, found, err)
+		verdict, reason := survived(node, found, p.breaking.started[node], err)
 		if reason != "" {
 			reasons = append(reasons, reason)
 		}
@@ -35,10 +36,13 @@ func (p *progress) healed(ctx context.Context) Check {
 	return c
 }
 
-func survived(node string, found harness.Probe, err error) (Verdict, string) {
+// survived judges one member; started is since when it should run, zero where that is not known.
+func survived(node string, found harness.Probe, started time.Time, err error) (Verdict, string) {
 	switch {
 	case err != nil:
 		return Unknown, fmt.Sprintf("nobody can say whether %s runs: %s", node, text(err))
+	case found.State == harness.Running && !started.IsZero() && !found.Started.Equal(started):
+		return Unknown, fmt.Sprintf("%s was started again at %s, by another hand", node, found.Started.UTC().Format(time.TimeOnly))
 	case found.State == harness.Running:
 		return Pass, ""
 	case found.State == harness.Paused:
