@@ -3,7 +3,7 @@ package chaos
 import (
 	"errors"
 	"fmt"
-	"os"
+	"path/filepath"
 	"regexp"
 
 	"raftlab/harness"
@@ -22,7 +22,7 @@ func noPanic(dir *harness.Run, nodes []string, collected error) Check {
 	c := Check{Verdict: Pass}
 	bytes := 0
 	for _, node := range nodes {
-		log, err := os.ReadFile(dir.Path("nodes", node, "log"))
+		log, err := harness.ReadFile(dir.Dir(), filepath.Join("nodes", node, "log"))
 		collected = errors.Join(collected, err)
 		bytes += len(log)
 		if line := confessed.Find(log); line != nil && c.Verdict == Pass {

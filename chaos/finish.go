@@ -85,7 +85,7 @@ func (p *progress) close(ctx context.Context) Check {
 // judge runs every checker over what is in the run directory and in memory.
 func (p *progress) judge(ctx context.Context, logs, recorded error) {
 	r := &p.result
-	history, err := linearizability.ReadFile(p.Dir.Path("history.jsonl"))
+	history, err := harness.ReadHistory(p.Dir.Dir())
 	p.add(guarded("records", func() Check { return records(history, p.recorder.Counts(), errors.Join(err, recorded)) }))
 	r.Counts, r.Served, r.Keys = linearizability.Count(history.Operations), served(history.Operations), len(p.workload.Keys())
 	ended := r.Checks

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -77,7 +78,7 @@ func (j *Journal) Close() error { return j.file.Close() }
 // Unfinished lists the intents in a journal that no heal without an error follows. A last line that was torn
 // by a crash is ignored: an intent is complete on disk before anything is done.
 func Unfinished(path string) ([]Entry, error) {
-	file, err := os.Open(path)
+	file, err := harness.OpenFile(filepath.Split(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -112,12 +113,14 @@ func Unfinished(path string) ([]Entry, error) {
 // NoteIntent appends an intent to a journal that may be there already, with the next number.
 func NoteIntent(path string, e Entry) error {
 	e.Fault = 1
-	if raw, err := os.ReadFile(path); err == nil {
-		for line := range strings.Lines(string(raw)) {
-			var before Entry
-			if json.Unmarshal([]byte(line), &before) == nil {
-				e.Fault = max(e.Fault, before.Fault+1)
-			}
+	raw, err := harness.ReadFile(filepath.Split(path))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("chaos: read journal: %w", err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		var before Entry
+		if json.Unmarshal([]byte(line), &before) == nil {
+			e.Fault = max(e.Fault, before.Fault+1)
 		}
 	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)

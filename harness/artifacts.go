@@ -55,7 +55,7 @@ func (r *Run) Path(names ...string) string {
 
 // Node is the directory of one member's artifacts. It is made if it is not there.
 func (r *Run) Node(node string) (string, error) {
-	dir := r.Path("nodes", node)
+	dir := r.Path(nodesDir, node)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("harness: run directory: %w", err)
 	}
@@ -73,11 +73,7 @@ func (r *Run) WriteJSON(name string, value any) error {
 
 // WriteFile writes a file by renaming it into place.
 func (r *Run) WriteFile(name string, data []byte) error {
-	path := r.Path(name)
-	if err := os.WriteFile(path+".new", data, 0o644); err != nil {
-		return fmt.Errorf("harness: write %s: %w", name, err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := ReplaceFile(r.Dir(), name, data); err != nil {
 		return fmt.Errorf("harness: write %s: %w", name, err)
 	}
 	return nil

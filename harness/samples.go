@@ -17,6 +17,9 @@ import (
 // samplesFile is one line of JSON for each answer of a member, in the order in which they came.
 const samplesFile = "status.jsonl"
 
+// nodesDir has a directory for each member.
+const nodesDir = "nodes"
+
 // Samples writes what a Monitor was told to nodes/<name>/status.jsonl. A line is handed to the system before Write
 // returns, so that it outlives a lab that is killed. It is safe for concurrent use.
 type Samples struct {
@@ -77,7 +80,7 @@ func (s *Samples) Close() error {
 // ReadSamples reads what Samples wrote below the directory of a run, for each member in the order in which it came. A
 // last line that a crash has torn is left out. A run without samples has none, and that is no error.
 func ReadSamples(dir string) (map[string][]Sample, error) {
-	paths, err := filepath.Glob(filepath.Join(escapeGlob(dir), "nodes", "*", samplesFile))
+	paths, err := filepath.Glob(filepath.Join(escapeGlob(dir), nodesDir, "*", samplesFile))
 	if err != nil {
 		return nil, fmt.Errorf("harness: samples: %w", err)
 	}
@@ -85,7 +88,7 @@ func ReadSamples(dir string) (map[string][]Sample, error) {
 	var failed []error
 	for _, path := range paths {
 		node := filepath.Base(filepath.Dir(path))
-		of, err := readSamples(path)
+		of, err := readSamples(dir, filepath.Join(nodesDir, node, samplesFile))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			failed = append(failed, err)
 		}
@@ -94,8 +97,8 @@ func ReadSamples(dir string) (map[string][]Sample, error) {
 	return samples, errors.Join(failed...)
 }
 
-func readSamples(path string) ([]Sample, error) {
-	data, err := os.ReadFile(path)
+func readSamples(dir, name string) ([]Sample, error) {
+	data, err := ReadFile(dir, name)
 	if err != nil {
 		return nil, fmt.Errorf("harness: samples: %w", err)
 	}
@@ -108,7 +111,7 @@ func readSamples(path string) ([]Sample, error) {
 			if bytes.HasSuffix(data, lines.Bytes()) { // without its newline
 				return samples, nil
 			}
-			return samples, fmt.Errorf("harness: samples: %s: line %d: %w", path, n, err)
+			return samples, fmt.Errorf("harness: samples: %s: line %d: %w", filepath.Join(dir, name), n, err)
 		}
 		samples = append(samples, sample)
 	}

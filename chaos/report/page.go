@@ -11,11 +11,10 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"raftlab/harness"
 	"raftlab/linearizability"
 )
 
@@ -89,14 +88,11 @@ func Write(dir string) error {
 	if err := r.JUnit(&suite); err != nil {
 		return err
 	}
-	return errors.Join(replace(filepath.Join(dir, FileName), page.Bytes()), replace(filepath.Join(dir, suiteName), suite.Bytes()))
+	return errors.Join(replace(dir, FileName, page.Bytes()), replace(dir, suiteName, suite.Bytes()))
 }
 
-func replace(path string, data []byte) error {
-	if err := os.WriteFile(path+".new", data, 0o644); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+func replace(dir, name string, data []byte) error {
+	if err := harness.ReplaceFile(dir, name, data); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil

@@ -16,6 +16,8 @@ import (
 	"raftlab/linearizability"
 )
 
+const summaryName = "run.json"
+
 // ErrNoRun is returned for a directory in which no run has written anything.
 var ErrNoRun = errors.New("report: no run")
 
@@ -29,8 +31,11 @@ func Read(dir string) (Run, error) {
 	if abs, err := filepath.Abs(dir); err == nil {
 		r.Name = filepath.Base(abs)
 	}
-	summary := readJSON(filepath.Join(dir, "run.json"), &r.Summary)
-	history, err := linearizability.ReadFile(filepath.Join(dir, "history.jsonl"))
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return Run{}, fmt.Errorf("%w in %s: it is no directory; give one such as runs/latest", ErrNoRun, dir)
+	}
+	summary := readJSON(dir, summaryName, &r.Summary)
+	history, err := harness.ReadHistory(dir)
 	if errors.Is(summary, fs.ErrNotExist) && errors.Is(err, fs.ErrNotExist) {
 		return Run{}, fmt.Errorf("%w in %s: it has neither run.json nor history.jsonl; give a directory such as runs/latest", ErrNoRun, dir)
 	}
@@ -43,13 +48,17 @@ func Read(dir string) (Run, error) {
 	}
 	if summary != nil {
 		r.Missing = append(r.Missing, "run.json: "+reason(summary))
-		r.unfinished(dir)
+		r.unfinished(dir, summary)
 	} else {
-		checked, err := r.readChecks(filepath.Join(dir, "check.json"))
+		checked, err := r.readChecks(dir)
 		if err != nil {
 			r.Missing = append(r.Missing, "check.json: "+reason(err))
 		}
-		r.bearOut(dir, checked)
+		changed := r.HistoryChanged(dir)
+		if changed != "" && !slices.Contains(r.Missing, changed) {
+			r.Missing = append(r.Missing, changed)
+		}
+		r.bearOut(changed, checked, err, !r.torn(history))
 	}
 	if r.Samples, err = harness.ReadSamples(dir); err != nil {
 		r.Missing = append(r.Missing, "samples of the members: "+reason(err))
@@ -62,14 +71,14 @@ func Read(dir string) (Run, error) {
 }
 
 // readChecks returns the verdict that they say together.
-func (r *Run) readChecks(path string) (string, error) {
+func (r *Run) readChecks(dir string) (string, error) {
 	var checks struct {
 		Verdict      string                 `json:"verdict"`
 		Checks       []Check                `json:"checks"`
 		Linearizable linearizability.Report `json:"linearizable"`
 		Observed     harness.Observed       `json:"observed"`
 	}
-	if err := readJSON(path, &checks); err != nil {
+	if err := readJSON(dir, "check.json", &checks); err != nil {
 		return "", err
 	}
 	r.Checks, r.Linearizable, r.Observed = checks.Checks, checks.Linearizable, checks.Observed
@@ -79,14 +88,18 @@ func (r *Run) readChecks(path string) (string, error) {
 	return checks.Verdict, nil
 }
 
-// unfinished fills in what the other files say of a run whose lab ended before it wrote a verdict.
-func (r *Run) unfinished(dir string) {
+// unfinished fills in what the other files say of a run whose lab ended before it wrote a verdict, or whose verdict cannot be read.
+func (r *Run) unfinished(dir string, why error) {
 	r.Verdict, r.ExitCode = unknown, 2
 	r.Reason = "the lab ended before it wrote its verdict, so nothing was judged; raftlab check judges the history"
+	if !errors.Is(why, fs.ErrNotExist) {
+		r.Damaged = reason(why)
+		r.Reason = "its verdict cannot be read: run.json: " + r.Damaged
+	}
 	r.Seed, r.Started = uint64(r.History.Header.Seed), r.History.Header.Started
 	meta := r.History.Header.Meta
 	r.Scenario, r.System, r.World = meta["scenario"], meta["system"], meta["world"]
-	faults, err := readJournal(filepath.Join(dir, "faults.jsonl"), r.end())
+	faults, err := readJournal(dir, "faults.jsonl", r.end())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.Missing = append(r.Missing, "faults.jsonl: "+reason(err))
 	}
@@ -95,8 +108,8 @@ func (r *Run) unfinished(dir string) {
 }
 
 // readJournal makes windows out of the journal: one that was never healed lasts to the end.
-func readJournal(path string, end time.Duration) ([]Fault, error) {
-	file, err := os.Open(path)
+func readJournal(dir, name string, end time.Duration) ([]Fault, error) {
+	file, err := harness.OpenFile(dir, name)
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +153,8 @@ func readJournal(path string, end time.Duration) ([]Fault, error) {
 	return faults, nil
 }
 
-func readJSON(path string, into any) error {
-	data, err := os.ReadFile(path)
+func readJSON(dir, name string, into any) error {
+	data, err := harness.ReadFile(dir, name)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ type Run struct {
 	// Missing says what is not in the directory or could not be read, a sentence each. The report shows it: a part that
 	// is not there must not look like a part that has nothing to say.
 	Missing []string
+	Damaged string // why a run.json that is there cannot be read
 }
 
 // Summary is run.json.

@@ -210,7 +210,7 @@ func TestTheLivePageFitsATelephone(t *testing.T) {
 // Who looks at the list with a browser: filters, ticks two, compares, opens a report.
 func TestAPersonFindsAndComparesRuns(t *testing.T) {
 	runs := t.TempDir()
-	made(t, runs, "20260101-000001-default-7", `{"verdict":"PASS","scenario":"default","seed":7,"reason":"20 keys linearizable","options":{"nodes":5}}`)
+	whole(t, runs, "20260101-000001-default-7", `{"verdict":"PASS","scenario":"default","seed":7,"reason":"20 keys linearizable","options":{"nodes":5}}`)
 	made(t, runs, "20260101-000002-default-8", `{"verdict":"FAIL","scenario":"default","seed":8,"reason":"linearizable: k7: get returned an old value","options":{"nodes":3}}`)
 	made(t, runs, "20260101-000003-pause-leader-9", `{"verdict":"UNKNOWN","scenario":"pause-leader","seed":9,"reason":"every fault proven: #1 was skipped","options":{"nodes":3}}`)
 	server := httptest.NewServer(New(Config{Runs: runs, Loopback: true}))

@@ -6,9 +6,10 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"raftlab/chaos/report"
+	"raftlab/harness"
 )
 
 var (
@@ -56,8 +58,9 @@ type listed struct {
 	Problem string // why there is no verdict
 }
 
-// list reads run.json of every run, the newest first.
-func list(runs string) ([]listed, error) {
+// list reads run.json of every run, the newest first, with the verdict that the run's directory bears out.
+func (s *Server) list() ([]listed, error) {
+	runs := s.config.Runs
 	entries, err := os.ReadDir(runs)
 	if err != nil {
 		return nil, fmt.Errorf("there are no runs in %s yet: %w; raftlab run makes one", runs, err)
@@ -68,15 +71,15 @@ func list(runs string) ([]listed, error) {
 			continue // links among them: runs/latest is one of the others
 		}
 		run := listed{Name: e.Name()}
-		data, err := os.ReadFile(filepath.Join(runs, e.Name(), "run.json"))
-		if err == nil {
-			err = json.Unmarshal(data, &run.Summary)
-		}
-		if err != nil {
-			if _, none := os.Stat(filepath.Join(runs, e.Name(), "history.jsonl")); none != nil {
+		run.Summary, err = s.glance(filepath.Join(runs, e.Name()))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			if _, none := os.Stat(filepath.Join(runs, e.Name(), harness.HistoryFile)); none != nil {
 				continue // no run
 			}
 			run.Verdict, run.Problem = "RUNNING", "it goes on, or its lab was killed: there is no run.json"
+		case err != nil:
+			run.Verdict, run.Problem = "UNKNOWN", fmt.Sprintf("its verdict cannot be read: %v", err)
 		}
 		all = append(all, run)
 	}
@@ -84,9 +87,43 @@ func list(runs string) ([]listed, error) {
 	return all, nil
 }
 
+// glanced is what was read of a run while its files were these.
+type glanced struct {
+	files   [3]stamp
+	summary report.Summary
+}
+
+type stamp struct {
+	bytes    int64
+	modified time.Time
+}
+
+// glance reads a run anew only where one of the files has changed that say its verdict: histories are long, and a list has many.
+func (s *Server) glance(dir string) (report.Summary, error) {
+	var files [3]stamp
+	for i, name := range []string{"run.json", "check.json", harness.HistoryFile} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			files[i] = stamp{info.Size(), info.ModTime()}
+		}
+	}
+	s.mu.Lock()
+	known, ok := s.glanced[dir]
+	s.mu.Unlock()
+	if ok && known.files == files {
+		return known.summary, nil
+	}
+	summary, err := report.Glance(dir)
+	if err == nil {
+		s.mu.Lock()
+		s.glanced[dir] = glanced{files, summary}
+		s.mu.Unlock()
+	}
+	return summary, err
+}
+
 // index is the list. It is filtered by ?verdict= and ?q=, words that scenario, seed, name or reason must hold.
 func (s *Server) index(w http.ResponseWriter, r *http.Request) {
-	all, problem := list(s.config.Runs)
+	all, problem := s.list()
 	verdict, words := r.URL.Query().Get("verdict"), r.URL.Query().Get("q")
 	counts := map[string]int{}
 	for _, run := range all {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"raftlab/chaos/report"
 )
@@ -29,11 +30,14 @@ type Server struct {
 	config Config
 	routes *http.ServeMux
 	origin *http.CrossOriginProtection
+
+	mu      sync.Mutex
+	glanced map[string]glanced // by the run's directory
 }
 
-// New makes a Server. It reads Runs at each request.
+// New makes a Server. It looks at Runs at each request.
 func New(c Config) *Server {
-	s := &Server{config: c, routes: http.NewServeMux(), origin: http.NewCrossOriginProtection()}
+	s := &Server{config: c, routes: http.NewServeMux(), origin: http.NewCrossOriginProtection(), glanced: map[string]glanced{}}
 	s.routes.HandleFunc("GET /{$}", s.index)
 	s.routes.HandleFunc("GET /compare", s.compare)
 	s.routes.HandleFunc("GET /runs/{run}/{file...}", s.file)
@@ -102,7 +106,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	info, err := root.Stat(file)
-	if err != nil || info.IsDir() {
+	if err != nil || !info.Mode().IsRegular() { // a named pipe would keep us waiting
 		http.NotFound(w, r)
 		return
 	}

@@ -57,6 +57,8 @@ func whole(run report.Run, at string) chaos.Check {
 		c.Verdict, c.Reason = chaos.Unknown, "the history is cut off: "+run.History.Torn
 	case changed != "":
 		c.Verdict, c.Reason = chaos.Unknown, changed
+	case run.Damaged != "":
+		c.Verdict, c.Reason = chaos.Unknown, "run.json, to hold the history against, cannot be read: "+run.Damaged
 	case run.Digest != "" || run.Counts != nil:
 		c.Verdict, c.Reason = chaos.Pass, "the history is the one that run.json is about"
 	}
@@ -120,7 +122,9 @@ func exportCommand(stdout io.Writer) *cobra.Command {
 		Long: `Writes the history of a run directory (default: runs/latest), or a history.jsonl, as Jepsen's history.edn, with the
 semantics of its register workload: values are the tuples of jepsen.independent, a delete writes nil, a refused cas is :fail
 with the error :refused, faults are operations of :nemesis. With --key only that key is written, without tuples, as Knossos'
-cas-register takes it.`,
+cas-register takes it.
+
+A history that is cut off, or not the one that run.json is about, is written as far as it goes, with exit code 2.`,
 		Args: exactlyOne("export"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !edn {
@@ -139,6 +143,9 @@ cas-register takes it.`,
 			}
 			if err := linearizability.WriteEDN(stdout, run.History.Operations, key, windows); err != nil {
 				return environment("%w", err)
+			}
+			if records := whole(run, directory(args)); records.Verdict == chaos.Unknown {
+				return exit{records.Verdict.ExitCode(), fmt.Errorf("export: what was written is not what the run recorded: %s; do not judge by it", records.Reason)}
 			}
 			return nil
 		},

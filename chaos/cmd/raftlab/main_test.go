@@ -159,6 +159,8 @@ func TestBadInputIsOneClearSentenceAndTheRightExitCode(t *testing.T) {
 		{"export", nil, chaos.ExitUsage, "say in which format: --edn"},
 		{"export --edn nowhere", nil, chaos.ExitUsage, "nowhere has no history"},
 		{"sim --last -1 --seed 1", nil, chaos.ExitUsage, "--last -1 must not be negative"},
+		{"sim --seed -1", nil, chaos.ExitUsage, `--seed: sim: "-1" is no seed, which is a whole number from 0 to 2^64-1, or a word, such as a git hash`},
+		{"sim --seed -1 --seeds 3", nil, chaos.ExitUsage, `"-1" is no seed`},
 		{"sim --plan " + bad, nil, chaos.ExitUsage, "sim: plan, line 2: unknown name"},
 		{"sim --seeds 0", nil, chaos.ExitUsage, "--seeds 0 must be at least 1"},
 		{"sim --shrink --seeds 3", nil, chaos.ExitUsage, "--trace and --shrink are for one run"},

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"raftlab/chaos"
+	"raftlab/harness"
 	"raftlab/harness/scratch"
 )
 
@@ -39,12 +40,15 @@ func readFormer(dir string) (former, error) {
 	}
 	var checks struct{ Checks []chaos.Check }
 	for name, into := range map[string]any{"run.json": &about, "check.json": &checks} {
-		raw, err := os.ReadFile(filepath.Join(dir, name))
+		raw, err := harness.ReadFile(dir, name)
 		if err == nil {
 			err = json.Unmarshal(raw, into)
 		}
+		if errors.Is(err, harness.ErrNotFile) {
+			return f, usage("%w", err)
+		}
 		if err != nil {
-			return f, usage("%s is no directory of a run that was judged: %w", dir, err)
+			return f, usage("%s is no directory of a run that was judged: %s: %w", dir, name, err)
 		}
 	}
 	f.verdict, f.seed, f.options = about.Verdict, about.Seed, about.Options
@@ -54,7 +58,10 @@ func readFormer(dir string) (former, error) {
 			break
 		}
 	}
-	file, err := os.Open(filepath.Join(dir, chaos.ExecutedFile))
+	file, err := harness.OpenFile(dir, chaos.ExecutedFile)
+	if errors.Is(err, harness.ErrNotFile) {
+		return f, usage("%w", err)
+	}
 	if err != nil {
 		return f, usage("%s: nothing was executed there: %w", dir, err)
 	}
@@ -116,7 +123,7 @@ func (e end) failed(check string) bool {
 	if e.verdict != chaos.Fail || check == "" {
 		return e.verdict == chaos.Fail
 	}
-	raw, err := os.ReadFile(filepath.Join(e.dir, "check.json"))
+	raw, err := harness.ReadFile(e.dir, "check.json")
 	var read struct{ Checks []chaos.Check }
 	if err != nil || json.Unmarshal(raw, &read) != nil {
 		return false
@@ -244,13 +251,14 @@ func shrink(ctx context.Context, stdout io.Writer, f former, s chaos.Shrinker, o
 	if errors.Is(err, chaos.ErrNotReproduced) {
 		return exit{chaos.ExitUnknown, err}
 	}
-	path := filepath.Join(f.dir, "shrunk.txt")
+	const shrunk = "shrunk.txt"
+	path := filepath.Join(f.dir, shrunk)
 	again := append(append(program(os.Args[0]), "run"), f.arguments(path, small.Nodes, small.Clients, out)...)
 	for i, word := range again {
 		again[i] = quoted(word)
 	}
 	text := fmt.Sprintf("# %s\n# from %s to %s, which fails by the same check: %s\n%s", strings.Join(again, " "), begin, small, f.failing, small.Schedule)
-	if written := os.WriteFile(path, []byte(text), 0o644); written != nil {
+	if written := harness.ReplaceFile(f.dir, shrunk, []byte(text)); written != nil {
 		return errors.Join(err, environment("%w", written))
 	}
 	fmt.Fprintf(stdout, "from  %s\nto    %s\n%s      %s\n", begin, small, small.Schedule, path)
