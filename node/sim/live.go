@@ -79,6 +79,10 @@ func (w *world) chooseCore() {
 		in[m.id] = m.up && !m.lost
 	}
 	is := func(id raft.ID) bool { return in[id] }
+	if len(w.configurations()) == 0 { // a majority of nothing is no majority
+		w.fail("members", "nobody knows any more who the members are: %v of %d came back from a wiped disk under an id that they had, as if they had lost nothing", w.sameAgain(), len(w.members))
+		return
+	}
 	if !w.quorumOf(is) {
 		w.fail("simulator", "no majority of %v could be healed: the simulator took too much away", w.configurations())
 		return
@@ -112,6 +116,16 @@ func (w *world) chooseCore() {
 		w.later(time.Millisecond, c.next)
 	}
 	w.later(liveEvery, w.lives)
+}
+
+// sameAgain are the members that were wiped and came back as who they were.
+func (w *world) sameAgain() (ids []raft.ID) {
+	for _, m := range w.members {
+		if m.sameAgain {
+			ids = append(ids, m.id)
+		}
+	}
+	return ids
 }
 
 // leaveOut makes a member one of the rest.

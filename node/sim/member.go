@@ -21,13 +21,15 @@ type member struct {
 	founders []raft.Member // of the cluster; nil: it joins
 
 	// With the disk.
-	id      raft.ID
-	fs      *disk
-	lost    bool // its data are damaged or gone: nobody may count on them
-	logLost bool // it has snapshots and no log
-	stopped bool // the operator has switched it off
-	shadow  shadow
-	newest  raft.Index // of its snapshots
+	id   raft.ID
+	fs   *disk
+	lost bool // its data are damaged or gone: nobody may count on them
+
+	sameAgain bool // it was wiped, and its id is the one that it had
+	logLost   bool // it has snapshots and no log
+	stopped   bool // the operator has switched it off
+	shadow    shadow
+	newest    raft.Index // of its snapshots
 
 	// With the process; a life is one of it.
 	life      uint32

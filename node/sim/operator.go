@@ -288,6 +288,7 @@ func (w *world) replace(m *member) {
 	_, member := m.members.Find(old)
 	known := member || w.inForce(old)
 	w.newDisk(m)
+	m.sameAgain = m.sameAgain || m.id == old
 	w.tell("%v is wiped, and is %v from now on", old, m.id)
 	w.act(m, func() { w.start(m) })
 	if known && old != m.id {

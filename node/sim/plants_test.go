@@ -228,6 +228,17 @@ var livenessPlants = []plant{
 			}
 		})
 	}},
+	{"members that were wiped come back as who they were, and nobody knows the others", "members", "[n1 n2 n3] of 3 came back from a wiped disk under an id that they had", somewhen(func(w *world, _ *member) {
+		for _, m := range w.members {
+			old := m.id
+			w.crash(m, false)
+			w.newDisk(m)
+			delete(w.byID, m.id)
+			m.id, m.sameAgain, w.byID[old] = old, true, m
+		}
+		w.operator.committedAt = 0
+		w.chooseCore()
+	})},
 	{"nothing is left to happen", "simulator", "nothing is left", somewhen(func(w *world, _ *member) { w.queue = nil })},
 }
 

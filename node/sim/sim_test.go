@@ -176,8 +176,18 @@ func TestAnyWordIsASeed(t *testing.T) {
 	if n, err := Seed("17"); err != nil || n != 17 {
 		t.Error(n, err)
 	}
-	if _, err := Seed(""); err == nil {
-		t.Error("an empty seed was taken")
+	if n, err := Seed("18446744073709551615"); err != nil || n != 1<<64-1 {
+		t.Error(n, err)
+	}
+	for _, hash := range []string{"12345e7", "-a", "x-1"} {
+		if _, err := Seed(hash); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, none := range []string{"", "-1", "+3", "1.5", "1_000", "18446744073709551616"} {
+		if n, err := Seed(none); err == nil {
+			t.Errorf("%q was taken for seed %d", none, n)
+		}
 	}
 }
 

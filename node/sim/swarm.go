@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"raftlab/raft"
@@ -17,6 +18,10 @@ func Seed(word string) (uint64, error) {
 	}
 	if n, err := strconv.ParseUint(word, 10, 64); err == nil {
 		return n, nil
+	}
+	// As words, numbers that are none of ours would be other runs than who wrote them meant.
+	if strings.Trim(word, "+-.,_0123456789") == "" {
+		return 0, fmt.Errorf("sim: %q is no seed, which is a whole number from 0 to 2^64-1, or a word, such as a git hash", word)
 	}
 	h := uint64(14695981039346656037) // FNV-1a
 	for _, c := range []byte(word) {
