@@ -21,6 +21,7 @@ type answer struct {
 	done   bool // a write: its condition held
 	repeat bool
 	reused bool // the idempotency key was that of another request
+	gone   bool // the idempotency key may have been forgotten
 }
 
 var errNotHere = errors.New("sim: this member does not lead")
@@ -60,13 +61,14 @@ func (w *world) request(m *member, x *call, back func(answer)) {
 		back(answer{err: errNotHere, toward: r.Leader()})
 		return
 	}
-	m.inbox.Proposals = append(m.inbox.Proposals, driver.Proposal{Command: x.command, Answer: func(a driver.Applied, err error) {
+	m.inbox.Proposals = append(m.inbox.Proposals, driver.Proposal{Command: x.data, Answer: func(a driver.Applied, err error) {
 		if err != nil {
 			back(answer{err: err})
 			return
 		}
 		result := a.Result.(kv.Result)
-		back(answer{index: result.Index, term: result.Term, here: result.Existed, done: result.Done, repeat: result.Repeat, etag: result.Current, reused: result.Err != nil})
+		back(answer{index: result.Index, term: result.Term, here: result.Existed, done: result.Done, repeat: result.Repeat, etag: result.Current,
+			reused: errors.Is(result.Err, kv.ErrKeyReused), gone: errors.Is(result.Err, kv.ErrKeyForgotten)})
 	}})
 	w.rouse(m)
 }

@@ -39,10 +39,11 @@ func (s machine) Restore(from io.Reader) error {
 type ledger struct {
 	agreed   []agreed // by index, from 1
 	versions map[string][]version
-	sessions map[string]session // by idempotency key
-	keys     []string           // of sessions, in the order of the log
-	keysMax  int                // then the oldest is forgotten
-	writes   map[string]*call   // by value, which is unique: who called it
+	sessions map[string]session    // by idempotency key
+	keys     []string              // of sessions, in the order of the log
+	keysMax  int                   // then the oldest is forgotten
+	writes   map[string]*call      // by value, which is unique: who called it
+	since    map[string]raft.Index // by idempotency key of a command that says since when it has been tried, for ever: where it was carried out
 }
 
 // session is the first request with an idempotency key, and what it was told.
@@ -71,7 +72,7 @@ type version struct {
 func newLedger(keysMax int) ledger {
 	return ledger{
 		agreed: make([]agreed, 1), versions: map[string][]version{}, sessions: map[string]session{}, writes: map[string]*call{},
-		keysMax: keysMax,
+		since: map[string]raft.Index{}, keysMax: keysMax,
 	}
 }
 
@@ -124,6 +125,7 @@ func (w *world) applied(m *member, e raft.Entry, got kv.Result, hash uint64) {
 			return
 		}
 		a.key, a.value = c.Key, string(c.Value)
+		w.onceOnly(m, c, e, got)
 		want = l.model(c, e)
 		switch {
 		case !want.Done || want.Repeat:
@@ -140,6 +142,18 @@ func (w *world) applied(m *member, e raft.Entry, got kv.Result, hash uint64) {
 	if want != got {
 		w.fail("ledger", "%v applied entry %d: %s; the model says: %s", m.id, e.Index, answered(got), answered(want))
 	}
+}
+
+// onceOnly: a command that says since when it has been tried is carried out once, however late it comes again and whatever was
+// forgotten. It asks the answer, not the model: both could forget alike.
+func (w *world) onceOnly(m *member, c kv.Command, e raft.Entry, got kv.Result) {
+	if c.Since == 0 || got.Err != nil || got.Repeat {
+		return
+	}
+	if before, done := w.ledger.since[c.IdempotencyKey]; done {
+		w.fail("ledger", "%v carried out at entry %d what entry %d had done, though it says that it was tried since entry %d", m.id, e.Index, before, c.Since)
+	}
+	w.ledger.since[c.IdempotencyKey] = e.Index
 }
 
 // answered says what a client is told.
@@ -181,6 +195,9 @@ func (l *ledger) model(c kv.Command, e raft.Entry) kv.Result {
 			first.told.Repeat = true
 			return first.told
 		}
+		if c.Since != 0 && len(l.keys) >= l.keysMax && l.sessions[l.keys[0]].told.Index > c.Since+1 { // of those before the oldest, nobody knows
+			return kv.Result{Index: e.Index, Term: e.Term, Err: kv.ErrKeyForgotten}
+		}
 	}
 	old := l.at(c.Key, e.Index)
 	r := kv.Result{Index: e.Index, Term: e.Term, Existed: old.here}
@@ -205,9 +222,9 @@ func (l *ledger) model(c kv.Command, e raft.Entry) kv.Result {
 	return r
 }
 
-// requestOf is all of a command but its idempotency key.
+// requestOf is all of a command but its idempotency key, and since when it has been tried.
 func requestOf(c kv.Command) string {
-	c.IdempotencyKey = ""
+	c.IdempotencyKey, c.Since = "", 0
 	b, err := c.AppendBinary(nil)
 	if err != nil {
 		panic(fmt.Sprintf("sim: a command that was decoded cannot be encoded: %v", err))

@@ -19,6 +19,7 @@ type client struct {
 	process int // as in a history: a new one after an unknown outcome
 	leader  int // slot that is thought to lead
 	busy    bool
+	seen    raft.Index // the greatest index in an answer; one before the first
 }
 
 // call is one operation of a client: one attempt, or, with an idempotency key, several.
@@ -32,13 +33,17 @@ type call struct {
 	expect  string
 	ifMatch raft.Index
 	once    string // idempotency key
+	anew    int    // how often it was given another one
 	list    bool   // the member that reads lists all keys beside it
 	judged  bool   // is part of the history; calls with conditions that it has no word for are not
-	command []byte
+	command kv.Command
+	data    []byte // the command
+	since   bool   // it says since when it has been tried
 
 	began, ended time.Duration
 	floor        raft.Index // the greatest index that anybody had committed when it began
 	attempt      int
+	waits        bool // for the next attempt
 	hops         int
 	doubt        bool // an earlier attempt may have happened
 	asked        int  // slot
@@ -77,7 +82,7 @@ func (w *world) beginClients() {
 	}
 	for i := range w.plan.Clients {
 		w.load.processes++
-		c := &client{w: w, number: i, process: w.load.processes, leader: i % w.plan.Members}
+		c := &client{w: w, number: i, process: w.load.processes, leader: i % w.plan.Members, seen: 1}
 		w.clients = append(w.clients, c)
 		w.later(time.Duration(w.chance.clients.Int64N(int64(w.plan.Think)+1)), c.next)
 	}
@@ -160,20 +165,36 @@ func (c *client) choose(x *call, k *keyUse) {
 		command.Value = []byte(x.value)
 		w.ledger.writes[x.value] = x
 	}
+	x.command = command
 	if rng.Float64() < w.plan.Sessions {
-		x.once = fmt.Sprintf("once-%d", x.id)
-		if rng.IntN(12) == 0 { // of another request perhaps, which is a mistake of the client
-			x.once = fmt.Sprintf("once-%d", 1+rng.Int64N(x.id))
-			x.unjudged()
-		}
-		if w.plan.Remembered > 0 { // a retry may come after it was forgotten, and take effect again: the model says when
-			x.unjudged()
-		}
-		command.IdempotencyKey = x.once
+		c.openSession(x)
 	}
-	command.Key = x.key
+	x.command.Key = x.key
+	x.encode()
+}
+
+// openSession gives a call an idempotency key, so that it may be tried again.
+func (c *client) openSession(x *call) {
+	w, rng := c.w, c.w.chance.clients
+	x.once = fmt.Sprintf("once-%d", x.id)
+	lent := rng.IntN(12) == 0 // of another request perhaps, which is a mistake of the client
+	if lent {
+		x.once = fmt.Sprintf("once-%d", 1+rng.Int64N(x.id))
+		x.unjudged()
+	}
+	x.since = w.plan.Since > 0 && !lent && rng.Float64() < w.plan.Since
+	if w.plan.Remembered > 0 && !x.since { // a retry may come after it was forgotten, and take effect again: the model says when
+		x.unjudged()
+	}
+	x.command.IdempotencyKey = x.once
+	if x.since {
+		x.command.Since = c.seen
+	}
+}
+
+func (x *call) encode() {
 	var err error
-	if x.command, err = command.AppendBinary(nil); err != nil {
+	if x.data, err = x.command.AppendBinary(nil); err != nil {
 		panic(fmt.Sprintf("sim: own command refused: %v", err))
 	}
 }
@@ -198,13 +219,14 @@ func (x *call) String() string {
 func (c *client) try(x *call, k *keyUse) {
 	w := c.w
 	x.attempt++
+	x.waits = false
 	attempt, m := x.attempt, w.members[x.asked%len(w.members)]
 	back := func(a answer) {
 		if w.network.clientCut[m.slot] > 0 {
 			return
 		}
 		w.later(w.clientLatency(), func() {
-			if x.outcome == "" && x.attempt == attempt {
+			if x.awaits(attempt) {
 				c.returned(x, k, a)
 			}
 		})
@@ -214,7 +236,7 @@ func (c *client) try(x *call, k *keyUse) {
 		patience = max(patience, healedPatience)
 	}
 	w.later(patience, func() {
-		if x.outcome == "" && x.attempt == attempt {
+		if x.awaits(attempt) {
 			x.doubt = true
 			c.tired(x, k)
 		}
@@ -223,6 +245,11 @@ func (c *client) try(x *call, k *keyUse) {
 		return
 	}
 	w.later(w.clientLatency(), func() { w.request(m, x, back) })
+}
+
+// awaits reports whether an answer to that attempt is still of use.
+func (x *call) awaits(attempt int) bool {
+	return x.outcome == "" && x.attempt == attempt && !x.waits
 }
 
 // returned takes an answer.
@@ -259,28 +286,81 @@ func (c *client) returned(x *call, k *keyUse, a answer) {
 func (c *client) tired(x *call, k *keyUse) {
 	w := c.w
 	c.leader = w.someSlot()
-	if x.once != "" && x.attempt < 6 {
+	switch {
+	case x.once == "", x.attempt >= attemptsMax && (w.healing || !x.since || x.attempt >= sinceAttemptsMax):
+		c.end(x, k, linearizability.Unknown)
+	case x.since:
+		c.wait(x, k)
+	default:
 		x.asked = c.leader
 		c.try(x, k)
-		return
 	}
-	c.end(x, k, linearizability.Unknown)
 }
+
+const (
+	attemptsMax = 6
+	// sinceAttemptsMax is how often a call is tried that says since when: so long that its key may be forgotten meanwhile.
+	sinceAttemptsMax = 20
+	// The wait between two attempts doubles from the one to the other, as in package client.
+	waitMin = 20 * time.Millisecond
+	waitMax = 500 * time.Millisecond
+)
+
+// wait tries again after a while.
+func (c *client) wait(x *call, k *keyUse) {
+	w := c.w
+	x.waits = true
+	most := min(waitMin<<min(x.attempt-1, 5), waitMax)
+	w.later(most/2+time.Duration(w.chance.clients.Int64N(int64(most/2))), func() {
+		x.asked = c.leader
+		c.try(x, k)
+	})
+}
+
+// forgotten is told that the key of the call may have been forgotten: nothing was done now, but an earlier attempt may have done it. If
+// there was none, the client has only been silent for long, and begins anew with what this answer says.
+func (c *client) forgotten(x *call, k *keyUse, a answer) {
+	w := c.w
+	switch {
+	case x.doubt:
+		w.mark(keyForgotten)
+		c.end(x, k, linearizability.Unknown)
+	case a.index > x.command.Since && x.anew < anewMax:
+		w.mark(begunAnew)
+		x.anew++
+		x.once = fmt.Sprintf("once-%d.%d", x.id, x.anew)
+		x.command.IdempotencyKey, x.command.Since = x.once, c.seen
+		x.encode()
+		c.try(x, k)
+	default:
+		c.end(x, k, linearizability.Failed)
+	}
+}
+
+// anewMax is how often a call begins anew.
+const anewMax = 20
 
 func (c *client) ok(x *call, k *keyUse, a answer) {
 	w := c.w
 	x.answer = a
+	c.seen = max(c.seen, a.index)
 	if a.repeat {
 		w.mark(sessionRepeated)
 	}
 	switch {
 	case a.reused:
 		w.mark(keyReused)
-	case x.kind != linearizability.Get && !a.done:
+	case x.kind != linearizability.Get && !a.done && !a.gone:
 		w.mark(conditionFailed)
 	}
 	w.answered(x, a)
 	switch {
+	case a.gone:
+		c.forgotten(x, k, a)
+		return
+	case x.judged && a.reused && x.doubt && w.plan.Remembered > 0: // it was done perhaps, forgotten, and somebody took the key
+		c.end(x, k, linearizability.Unknown)
+		return
 	case x.judged && a.reused: // somebody took the key before this call was applied
 		c.end(x, k, linearizability.Failed)
 		return

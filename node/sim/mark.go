@@ -61,6 +61,8 @@ const (
 	writeFailedSure
 	sessionRepeated
 	keyReused
+	keyForgotten
+	begunAnew
 	conditionFailed
 	readAtFollower
 	readGivenUp
@@ -94,6 +96,7 @@ var markNames = [markCount]string{
 	learnerPromoted: "learner-promoted", voterRemoved: "voter-removed", removedCampaigns: "removed-member-campaigns",
 	changePending: "change-refused-one-is-pending", removedRefused: "removed-id-refused", promotionRefused: "promotion-refused-not-caught-up", writeUnknownDone: "unknown-write-was-done",
 	writeUnknownNot: "unknown-write-was-not-done", writeFailedSure: "write-failed-for-certain", sessionRepeated: "session-answered-a-retry", keyReused: "key-used-for-another-request",
+	keyForgotten: "retry-refused-its-key-is-forgotten", begunAnew: "write-begun-anew-after-silence",
 	conditionFailed: "condition-failed", readAtFollower: "read-at-a-follower", readGivenUp: "read-given-up", overloaded: "overloaded",
 	memberPaused: "member-paused", clockJumped: "clock-jumped", stoppedOrderly: "stopped-in-order", healedDeaf: "healed-beside-a-deaf-member", healedHungLeader: "healed-while-the-leader's-disk-hangs",
 	healedBehindSnapshot: "healed-by-a-snapshot", witnessPassed: "claims-judged-by-the-witness", struckAtCommit: "leader-struck-as-it-commits",

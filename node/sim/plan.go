@@ -46,6 +46,7 @@ type Plan struct {
 	Patience               time.Duration // of a client with a call
 	Sessions               float64       // share of writes that carry an idempotency key, and are tried again
 	Remembered             int           // idempotency keys; zero: as many as raftd remembers, which no run reaches
+	Since                  float64       // share of writes with an idempotency key that say since when they have been tried, as those of package client do
 	Near                   bool          // clients are beside the members: nothing that they say or hear takes time
 	Uneven                 int           // entries of tail that every other member keeps more
 
@@ -84,7 +85,7 @@ func (p *Plan) fields() []field {
 		{"latency-min", &p.LatencyMin}, {"latency-max", &p.LatencyMax}, {"loop", &p.Loop}, {"ordered", &p.Ordered},
 		{"loss", &p.Loss}, {"duplicate", &p.Duplicate}, {"late", &p.Late}, {"late-max", &p.LateMax}, {"stream", &p.Stream},
 		{"sync-min", &p.SyncMin}, {"sync-max", &p.SyncMax}, {"think", &p.Think}, {"patience", &p.Patience}, {"sessions", &p.Sessions},
-		{"remembered", &p.Remembered}, {"near", &p.Near}, {"uneven", &p.Uneven}, {"burst", &p.Burst},
+		{"remembered", &p.Remembered}, {"since", &p.Since}, {"near", &p.Near}, {"uneven", &p.Uneven}, {"burst", &p.Burst},
 	}
 }
 

@@ -63,6 +63,7 @@ func Draw(seed uint64) Plan {
 	}
 	p.Stream = d.between(0, pick(d, 10*time.Millisecond, time.Second))
 	p.Faults = d.faults(&p)
+	p.Since = pick(d, 0, 0.5, 1)
 	return p
 }
 
