@@ -193,6 +193,11 @@ func (w *world) snapshotArrives(from, to *member, message raft.Message, body []b
 			}
 			if message.Index <= to.raft().Committed() {
 				w.mark(snapshotBehind)
+				if message.Term == to.raft().Term() && message.Entries[0].Index < to.raft().ConfigurationIndex() {
+					w.mark(snapshotOldMembers)
+				}
+			} else if term, ok := to.raft().TermAt(message.Index); ok && term != message.LogTerm {
+				w.mark(snapshotOtherHistory)
 			}
 			err := d.DeliverSnapshot(message)
 			if err != nil {

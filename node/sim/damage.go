@@ -7,6 +7,12 @@ import (
 	"raftlab/node/internal/wal"
 )
 
+// What N of a full disk has.
+const (
+	copies = 1 << iota // to overwrite takes room, too
+	names              // a new file has room for its name, and for nothing that is written into it
+)
+
 // diskFault makes a disk slow, full or wrong.
 func (w *world) diskFault(f Fault, m *member) bool {
 	fs := m.fs
@@ -17,7 +23,7 @@ func (w *world) diskFault(f Fault, m *member) bool {
 	case StuckSync:
 		m.stuckTill = w.now + f.For
 	case Full:
-		fs.full, fs.copies = true, f.N == 1
+		fs.full, fs.copies, fs.names = true, f.N&copies != 0, f.N&names != 0
 		w.later(f.For, func() { fs.full = false })
 	case SyncFails:
 		fs.failing = true

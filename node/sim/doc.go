@@ -17,7 +17,7 @@
 //	succession.go   who may be a member, and who may lead next
 //	stray.go     messages of another cluster
 //	network.go   what becomes of a message
-//	client.go    who reads and writes
+//	client.go    who reads and writes; retry.go: and tries again
 //	api.go       what a member does with that
 //	operator.go  who adds and removes members
 //	fault.go     what goes wrong

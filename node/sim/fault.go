@@ -20,7 +20,7 @@ const (
 	Split                         // nothing passes between the slots of the set N and the others
 	OneWay                        // what the slots of the set N send to the others is lost
 	Bridge                        // as split, but the member hears and is heard by both sides
-	Clog                          // what the member sends to slot N is held up
+	Clog                          // what the member sends to slot N is held up; N slotsMax: to whoever leads then
 	ClientsCut                    // clients cannot reach the member
 	Lossy                         // N percent of all messages are lost
 	Crash                         // the power is cut: what was not synced may be lost in any part; N as for kill
@@ -35,14 +35,14 @@ const (
 	Jump                          // the clock jumps ahead by N ticks
 	SlowSync                      // each fsync takes N ms longer
 	StuckSync                     // no fsync ends
-	Full                          // the disk has no room; N 1: not even to overwrite what is there
+	Full                          // the disk has no room; N has copies: not even to overwrite what is there; N has names: it has room for a new file's name
 	SyncFails                     // the next fsync fails
 	Flip                          // the process ends, and a bit on the disk changes: N 0: anywhere, N 1: at the beginning of a file, N 2: in a zero before a number
 	LoseLog                       // the files of the log are lost, and the snapshots are left
 	Wipe                          // the disk is lost; the member comes back as a new one
 	Add                           // a new member joins
 	Remove                        // the member is removed
-	Churn                         // for a while, whoever is elected is asked at once to remove a member, and N more
+	Churn                         // for a while, whoever is elected is asked at once to remove a member, and N more; N beside: instead members change whenever a snapshot sets out
 	Topple                        // for a while, whoever is elected is soon struck: it crashes, or is cut off; topple.go has N
 	Transfer                      // leadership is handed to slot N
 	Snapshot                      // the member takes a snapshot now
@@ -165,7 +165,11 @@ func (w *world) cutFault(f Fault, m *member) {
 	case Bridge:
 		is = func(from, to int) bool { return from != m.slot && to != m.slot && in(from) != in(to) }
 	case Clog:
-		n.clogged[m.slot][f.N%slotsMax] = w.now + f.For
+		to := f.N % slotsMax
+		if leader := w.leader(); f.N == slotsMax && leader != nil {
+			to = uint64(leader.slot)
+		}
+		n.clogged[m.slot][to] = w.now + f.For
 		return
 	case ClientsCut:
 		n.clientCut[m.slot]++
@@ -201,6 +205,9 @@ func (w *world) changeBeside(m *member, more uint64) {
 	}
 }
 
+// beside is N of a churn that goes with snapshots.
+const beside = 1 << 2
+
 // memberFault changes who is a member, who leads, or what is in a snapshot.
 func (w *world) memberFault(f Fault, m *member) bool {
 	switch f.Kind {
@@ -222,6 +229,10 @@ func (w *world) memberFault(f Fault, m *member) bool {
 		}
 		w.wish(raft.Remove, raft.Member{ID: m.id}, false)
 	case Churn:
+		if f.N&beside != 0 {
+			w.changesTill = w.now + f.For
+			return true
+		}
 		w.churnTill, w.hurry = w.now+f.For, f.N
 	case Topple:
 		w.toppleTill, w.toppleHow = w.now+f.For, f.N

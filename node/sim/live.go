@@ -43,7 +43,7 @@ func (l *live) answered() bool { return l.done >= liveCalls && l.wrote }
 
 // heal ends the faults: every member that has its data is started, and of these a random core stays.
 func (w *world) heal() {
-	w.healing, w.churnTill, w.toppleTill = true, 0, 0
+	w.healing, w.churnTill, w.toppleTill, w.changesTill = true, 0, 0, 0
 	w.tell("the faults end")
 	n := &w.network
 	n.calm, n.lossy = true, 0

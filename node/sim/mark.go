@@ -37,6 +37,8 @@ const (
 	snapshotOfDeposed
 	snapshotOvertaken
 	snapshotBehind
+	snapshotOldMembers
+	snapshotOtherHistory
 	crashedAtCall
 	crashedInRecovery
 	crashedAtSend
@@ -90,6 +92,7 @@ var markNames = [markCount]string{
 	messageToAnotherLife: "message-to-another-life", messageStrayed: "message-of-another-cluster", snapshotTaken: "snapshot-taken", snapshotFailed: "snapshot-failed",
 	snapshotSent: "snapshot-sent", snapshotInstalled: "snapshot-installed", snapshotLost: "snapshot-lost-and-sent-again",
 	snapshotLate: "snapshot-of-no-use", snapshotOfDeposed: "leader-deposed-during-install", snapshotOvertaken: "snapshot-overtaken-by-a-newer", snapshotBehind: "snapshot-arrives-behind-the-commit",
+	snapshotOldMembers: "snapshot-with-older-members-arrives-late", snapshotOtherHistory: "snapshot-replaces-another-history",
 	crashedAtCall: "crash-at-a-file-system-call", crashedInRecovery: "crash-in-recovery", crashedInSave: "crash-during-a-save", crashedAtSend: "crash-between-two-sends",
 	tornCut: "torn-record-cut", mended: "log-mended-after-snapshot", fileRotated: "log-file-followed-by-another", prefixDropped: "log-files-dropped",
 	diskFull: "disk-full", syncFailed: "fsync-failed", corruptionRefused: "corruption-refused", logLostRefused: "log-lost-refused", wipedRejoined: "wiped-member-rejoined",

@@ -93,18 +93,24 @@ func (d draw) travelling(p *Plan) []Fault {
 	p.Snapshot, p.Tail, p.Stream = pick(d, 3, 5, 10, 30), pick(d, 1, 5), d.between(0, pick(d, 10*time.Millisecond, time.Second, time.Second))
 	p.Uneven = pick(d, 20, 200)
 	p.Ops = max(p.Ops, 200)
-	faults := d.some(p, []FaultKind{Isolate, Deaf, Crash, Kill, CrashInstall, CrashInstall, Add, Add, Remove, Remove, Churn, Wipe, Transfer, Snapshot}, 80)
-	if d.IntN(4) > 0 { // and to members whose logs went another way
-		faults = append(faults, Fault{At: d.between(100*time.Millisecond, p.Until/2), Kind: Topple, Who: 1, For: p.Until, N: moments | streams})
+	kinds := []FaultKind{Isolate, Deaf, Crash, Kill, CrashInstall, CrashInstall, Add, Add, Remove, Remove, Churn, Wipe, Transfer, Snapshot, Full, Clog}
+	meanwhile := Fault{At: d.between(100*time.Millisecond, p.Until/2), Kind: Churn, Who: 1, For: p.Until, N: beside}
+	if d.IntN(3) > 0 { // and to members whose logs went another way
+		topple := Fault{At: d.between(100*time.Millisecond, p.Until/2), Kind: Topple, Who: 1, For: p.Until, N: moments | streams | pick(d, 0, uint64(piles))}
+		return append(d.some(p, kinds, 80), pick(d, []Fault{topple}, []Fault{topple, meanwhile})...)
 	}
-	return faults
+	// Or leaders last, and send snapshots in the place of what is on its way yet: appends overtake each other, and what a member
+	// refuses for the want of them is gone from the leader's log.
+	p.Ordered, p.Snapshot, p.Tail, p.Uneven, p.AppendBytes = false, pick(d, 3, 5), 1, 0, pick(d, 1, 64)
+	p.LatencyMax = p.LatencyMin + d.between(time.Millisecond, 10*time.Millisecond)
+	return append(d.some(p, kinds, pick(d, 4, 20, 40)), meanwhile)
 }
 
 func (d draw) toppling(p *Plan) []Fault {
 	// Leaders that fall one after the other, alone or beside the rest: with much else going on few of them are elected.
 	// Short terms, so that there are many.
 	p.Heartbeat, p.Election = 1, pick(d, 4, 10)
-	faults := []Fault{{At: d.between(100*time.Millisecond, p.Until/2), Kind: Topple, Who: 1, For: p.Until, N: d.Uint64N(2)}}
+	faults := []Fault{{At: d.between(100*time.Millisecond, p.Until/2), Kind: Topple, Who: 1, For: p.Until, N: d.Uint64N(2) | pick(d, 0, uint64(piles))}}
 	if d.IntN(2) == 0 {
 		faults = append(faults, d.mixed(p)...)
 	}
@@ -141,7 +147,9 @@ func (d draw) some(p *Plan, kinds []FaultKind, most int) []Fault {
 		switch f.Kind {
 		case Split, OneWay, Bridge:
 			f.N = d.Uint64N(1<<p.Members-1) + 1
-		case Clog, Transfer:
+		case Clog:
+			f.N = pick(d, slotsMax, d.Uint64N(uint64(p.Members+1)))
+		case Transfer:
 			f.N = d.Uint64N(uint64(p.Members + 1))
 		case Lossy:
 			f.N = d.Uint64N(90) + 5
@@ -158,7 +166,7 @@ func (d draw) some(p *Plan, kinds []FaultKind, most int) []Fault {
 		case Topple:
 			f.N = d.Uint64N(2)
 		case Full:
-			f.N = d.Uint64N(2)
+			f.N = d.Uint64N(4)
 		case Flip:
 			f.N = d.Uint64N(3)
 		case Stray:

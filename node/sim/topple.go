@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
+	"raftlab/node/internal/driver"
+	"raftlab/node/internal/kv"
 	"raftlab/raft"
 )
 
@@ -14,6 +17,7 @@ import (
 const (
 	moments = 1 << iota // it strikes in more ways: followers too, and as they write; and asks for several changes at once
 	streams             // it waits for snapshots that are on their way
+	piles               // who is struck has many entries that few or none have yet, and is struck between two sends, too
 )
 
 func (w *world) topples(how uint64) bool { return w.toppleHow&how != 0 }
@@ -66,9 +70,32 @@ func (w *world) inAHurry() uint64 {
 	return w.chance.faults.Uint64N(3)
 }
 
+// changeMeanwhile changes the members while a snapshot is on its way that has those of today.
+func (w *world) changeMeanwhile(from, to *member) {
+	rng := w.chance.faults
+	switch leader, other := w.leader(), w.members[rng.IntN(len(w.members))]; rng.IntN(4) {
+	case 0:
+		if leader != nil {
+			w.changeBeside(leader, 0)
+		}
+	case 1:
+		if len(w.members) < 2*w.plan.Members {
+			w.addMember()
+		}
+	case 2:
+		f := Fault{Kind: Wipe, For: time.Millisecond}
+		if other != from && other != to && other.up && w.memberFault(f, other) {
+			w.faults[Wipe]++
+		}
+	}
+}
+
 // streaming strikes a leader that begins to send a snapshot while the snapshot is on its way, and whom it is for at the moment
 // at which it has arrived.
 func (w *world) streaming(from, to *member, travel time.Duration) {
+	if w.changesTill > w.now {
+		w.changeMeanwhile(from, to)
+	}
 	if !w.topples(streams) || w.toppleTill <= w.now {
 		return
 	}
@@ -80,6 +107,39 @@ func (w *world) streaming(from, to *member, travel time.Duration) {
 		w.mark(struckAtStream)
 		w.laterFor(from, time.Duration(w.chance.faults.Int64N(int64(travel)+1)), func() { w.strike(from) })
 	}
+}
+
+// pileUp gives a leader that is about to be struck many writes at once. What ends it waits until it is at work on them: it tells others of
+// entries before its own disk has them.
+func (w *world) pileUp(m *member, f Fault) Fault {
+	rng := w.chance.faults
+	if rng.IntN(4) == 0 {
+		return f
+	}
+	w.pile(m, 1+rng.IntN(pileMax))
+	switch {
+	case f.Kind == Crash && rng.IntN(2) == 0:
+		f.Kind, f.N = CrashSend, uint64(raft.MsgAppend)
+	case f.Kind == Crash, f.Kind == Kill:
+		f.N |= writing
+	}
+	return f
+}
+
+// pileMax is how many writes a pile has, at most.
+const pileMax = 30
+
+// pile is writes of a client that waits for no answer. They are of no call, and of a key of their own.
+func (w *world) pile(m *member, writes int) {
+	for range writes {
+		w.load.values++
+		data, err := kv.Command{Op: kv.Put, Key: "pile", Value: fmt.Appendf(nil, "pile %d", w.load.values)}.AppendBinary(nil)
+		if err != nil {
+			panic(fmt.Sprintf("sim: own command refused: %v", err))
+		}
+		m.inbox.Proposals = append(m.inbox.Proposals, driver.Proposal{Command: data, Answer: func(driver.Applied, error) {}})
+	}
+	w.rouse(m)
 }
 
 func (w *world) electionTimeout() time.Duration { return w.plan.Tick * time.Duration(w.plan.Election) }
@@ -98,6 +158,9 @@ func (w *world) strike(m *member) {
 	f := Fault{Kind: pick(draw{rng}, kinds...), For: w.electionTimeout() + time.Duration(rng.Int64N(2*int64(w.electionTimeout())))}
 	if w.topples(moments) && f.Kind <= Kill {
 		f.N = w.chance.faults.Uint64N(4)
+	}
+	if w.topples(piles) {
+		f = w.pileUp(m, f)
 	}
 	w.tell("%v is struck as it leads: %v", m.id, f)
 	w.options.Picture.struck(m.slot, w.now, f)

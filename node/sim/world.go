@@ -103,8 +103,9 @@ type world struct {
 	acting   *member
 
 	churnTill, toppleTill time.Duration
-	hurry                 uint64 // changes that whoever is elected then is asked for beside the first
-	toppleHow             uint64 // N of the fault
+	changesTill           time.Duration // the members change whenever a snapshot sets out
+	hurry                 uint64        // changes that whoever is elected then is asked for beside the first
+	toppleHow             uint64        // N of the fault
 
 	chance struct{ network, disk, clients, faults *rand.Rand }
 
