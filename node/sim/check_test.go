@@ -45,7 +45,18 @@ func (w *world) notice(t *testing.T, check, says string) {
 
 func put(t *testing.T, index raft.Index, key, value, once string) raft.Entry {
 	t.Helper()
-	data, err := kv.Command{Op: kv.Put, Key: key, Value: []byte(value), IdempotencyKey: once}.AppendBinary(nil)
+	return entryOf(t, index, kv.Command{Op: kv.Put, Key: key, Value: []byte(value), IdempotencyKey: once})
+}
+
+// putSince is a put of k that says since when it has been tried.
+func putSince(t *testing.T, index raft.Index, value, once string, since raft.Index) raft.Entry {
+	t.Helper()
+	return entryOf(t, index, kv.Command{Op: kv.Put, Key: "k", Value: []byte(value), IdempotencyKey: once, Since: since})
+}
+
+func entryOf(t *testing.T, index raft.Index, c kv.Command) raft.Entry {
+	t.Helper()
+	data, err := c.AppendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +67,17 @@ func put(t *testing.T, index raft.Index, key, value, once string) raft.Entry {
 // run passes.
 func TestEachCheckNoticesWhatItIsFor(t *testing.T) {
 	for _, c := range []plant{
-		{"two members apply different entries", "ledger", "others applied", func(t *testing.T, w *world) {
+		{"two members apply entries of two terms at one index", "ledger", "others applied one of term 1", func(t *testing.T, w *world) {
+			machine{kv.New(), w, w.members[0]}.Apply(put(t, 1, "k", "one", ""))
+			other := put(t, 1, "k", "one", "")
+			other.Term = 2
+			machine{kv.New(), w, w.members[1]}.Apply(other)
+		}},
+		{"two members make two things of one entry", "ledger", "to others it was", func(t *testing.T, w *world) {
+			machine{kv.New(), w, w.members[0]}.Apply(put(t, 1, "k", "one", ""))
+			w.applied(w.members[1], put(t, 1, "k", "one", ""), kv.Result{Index: 1, Term: 1}, w.ledger.agreed[1].hash)
+		}},
+		{"two members apply different entries", "ledger", "others applied it and had", func(t *testing.T, w *world) {
 			a, b := machine{kv.New(), w, w.members[0]}, machine{kv.New(), w, w.members[1]}
 			a.Apply(put(t, 1, "k", "one", ""))
 			b.Apply(put(t, 1, "k", "two", ""))
@@ -132,13 +153,10 @@ func TestEachCheckNoticesWhatItIsFor(t *testing.T) {
 		{"a healed majority cannot talk", "liveness", "nobody leads", func(_ *testing.T, w *world) {
 			w.later(w.plan.Until+2*time.Millisecond, func() { w.network.cutAll(func(int, int) bool { return true }, 1) })
 		}},
-		{"one healed member stays behind", "liveness", "healed member", func(_ *testing.T, w *world) {
-			w.later(w.plan.Until+2*time.Millisecond, func() {
-				last := (w.leader().slot + 1) % len(w.members)
-				w.live.core = append(w.live.core[:0:0], w.members...) // all are to be healed
-				w.network.cutAll(func(from, to int) bool { return from == last || to == last }, 1)
-			})
-		}},
+		{"one healed member is cut off", "liveness", "a healed member does not follow the leader", healed(func(w *world) {
+			alone := w.other(w.leader())
+			w.network.cutAll(func(from, to int) bool { return from == alone.slot || to == alone.slot }, 1)
+		})},
 		{"a client is told what the key did not hold", "linearizability", "", func(_ *testing.T, w *world) {
 			w.later(w.plan.Until, func() {
 				for _, c := range w.history.calls {

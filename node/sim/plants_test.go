@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -171,6 +172,32 @@ var answerPlants = []plant{
 		c := w.clients[0]
 		c.end(&call{id: 3, client: c, kind: linearizability.Put, key: "k", value: "one"}, w.load.keys[0], linearizability.Failed)
 	}},
+	{"a write is done again that says since when it was tried", "ledger", "carried out at entry 3 what entry 2 had done", func(t *testing.T, w *world) {
+		store, forgetful := kv.New(), kv.New()
+		store.Apply(put(t, 1, "k", "one", ""))
+		machine{store, w, w.members[0]}.Apply(putSince(t, 2, "two", "once", 1))
+		forgetful.Apply(put(t, 1, "k", "one", ""))
+		forgetful.Apply(put(t, 2, "k", "two", ""))
+		machine{forgetful, w, w.members[0]}.Apply(putSince(t, 3, "two", "once", 1))
+	}},
+	{"a write is done that may have been done", "ledger", "the model says: refused", func(t *testing.T, w *world) {
+		w.ledger.keysMax = 1
+		store := kv.New() // remembers more
+		a := machine{store, w, w.members[0]}
+		store.Apply(put(t, 1, "k", "one", ""))
+		a.Apply(putSince(t, 2, "two", "twice", 1))
+		a.Apply(putSince(t, 3, "three", "thrice", 2))
+		a.Apply(putSince(t, 4, "four", "once", 1))
+	}},
+	{"the history is none", "simulator", "the history could not be judged", func(_ *testing.T, w *world) {
+		get := &call{id: 1, client: w.clients[0], kind: linearizability.Get, key: "k", judged: true}
+		w.history.calls = append(w.history.calls, get, get)
+		w.judge()
+	}},
+	{"the claims are of no history", "simulator", "the claimed order could not be judged", func(_ *testing.T, w *world) {
+		get := (&call{id: 1, client: w.clients[0], kind: linearizability.Get, key: "k"}).operation()
+		w.judgeClaims([]linearizability.Operation{get, get})
+	}},
 	{"a member has applied what nobody can read", "witness", "nobody can read", func(_ *testing.T, w *world) {
 		w.members[0].told.applied(raft.Entry{Index: 1, Term: 1, Data: []byte{255}}, kv.Result{Done: true})
 		w.history.calls = append(w.history.calls, &call{id: 1, client: w.clients[0], kind: linearizability.Get, key: "k", judged: true})
@@ -192,6 +219,21 @@ func healed(do func(*world)) func(*testing.T, *world) {
 			do(w)
 		})
 	}
+}
+
+// quiet lets a thing happen to the leader when the core is healed, and its clients have been answered and are quiet.
+func quiet(do func(*world, *member)) func(*testing.T, *world) {
+	return healed(func(w *world) {
+		var wait func()
+		wait = func() {
+			if leader := w.leader(); leader != nil && w.live.answered() && !slices.ContainsFunc(w.clients, func(c *client) bool { return c.busy }) {
+				do(w, leader)
+				return
+			}
+			w.later(100*time.Microsecond, wait)
+		}
+		wait()
+	})
 }
 
 // livenessPlants are of the second phase, and of what the simulator says of itself.
@@ -220,6 +262,28 @@ var livenessPlants = []plant{
 			w.later(2*w.electionTimeout(), again)
 		}
 		again()
+	})},
+	{"the state of a healed member is not that of the leader", "liveness", "the same state", quiet(func(w *world, m *member) {
+		w.other(m).store = kv.New()
+	})},
+	{"the leader cannot commit what it has", "liveness", "is not committed and applied", quiet(func(w *world, m *member) {
+		for _, other := range w.members {
+			if other != m { // it hears and answers, and its disk takes no more
+				other.stuckTill = w.live.until + time.Second
+			}
+		}
+		w.pile(m, 1)
+	})},
+	{"a learner stays one", "liveness", "is not promoted", healed(func(w *world) {
+		var again func()
+		again = func() {
+			if m := w.leader(); m != nil {
+				m.members.Members = slices.Clone(m.members.Members)
+				m.members.Members[w.other(m).slot].Learner = true
+			}
+			w.later(liveEvery, again)
+		}
+		w.later(w.live.began+liveEvery-w.now-1, again) // each time just before it is looked at
 	})},
 	{"the simulator takes too much away", "simulator", "took too much", func(_ *testing.T, w *world) {
 		w.later(w.plan.Until, func() {
