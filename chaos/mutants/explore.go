@@ -114,6 +114,9 @@ func (m *Museum) explore(ctx context.Context, binary, bound string) (f Finding) 
 		f.Found, f.Check = true, what[1]
 	} else if err != nil && !strings.Contains(said, "was not completed") && !errors.Is(err, errHangs) {
 		f.Trouble = blame(said)
+		if f.Trouble == "" { // of a fatal error: of memory, for one
+			f.Trouble, _, _ = strings.Cut(strings.TrimSpace(said), "\n\n")
+		}
 	}
 	return f
 }

@@ -3,6 +3,7 @@ package modelcheck
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"raftlab/raft"
 )
@@ -110,5 +111,30 @@ func TestAPanicIsAViolation(t *testing.T) {
 	m = o.after
 	if o := hear(3); o.broken == nil || !strings.Contains(o.broken.Error(), "election safety") {
 		t.Errorf("a second leader in the term: %+v", o)
+	}
+}
+
+// TestAStepThatBreaksSomethingHasAnEnd: it breaks it wherever in the save a crash would be, and there are no more places to try.
+func TestAStepThatBreaksSomethingHasAnEnd(t *testing.T) {
+	w := newWorld(Bounds{Members: 3, Terms: 1, Crashes: 1})
+	root, err := w.root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hear := func(leader raft.ID) action {
+		m := raft.Message{Type: raft.MsgAppend, Cluster: cluster, From: leader, To: 1, Term: 1, Index: 1, LogTerm: 1}
+		return action{kind: deliver, torn: whole, arg: w.messages.add(m, w.hashMessage)}
+	}
+	follows := root
+	follows.members[0] = w.one(root.members[0], hear(2)).after
+	listed := make(chan []action, 1)
+	go func() { listed <- w.withCrashes(&follows, nil, hear(3)) }()
+	select {
+	case list := <-listed:
+		if len(list) != 2 || w.one(follows.members[0], list[0]).broken == nil {
+			t.Errorf("%d ways to hear a second leader: %v", len(list), list)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("there is no end to the places at which it may crash")
 	}
 }

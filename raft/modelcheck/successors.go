@@ -71,10 +71,13 @@ func (w *world) withCrashes(s *state, list []action, a action) []action {
 	}
 	n := s.members[a.member]
 	for a.torn = 0; ; a.torn++ {
-		if o := w.one(n, a); !o.possible && o.broken == nil {
+		o := w.one(n, a)
+		if !o.possible && o.broken == nil {
 			return list
 		}
-		list = append(list, a)
+		if list = append(list, a); o.broken != nil { // by itself, wherever the crash is: there would be no end
+			return list
+		}
 	}
 }
 
