@@ -25,6 +25,25 @@ func TestProposerIsToldTheResultOnceItIsAppliedAndNotBefore(t *testing.T) {
 	}
 }
 
+// A read that was confirmed at an index reads a state that has all up to it, the last entry too.
+func TestAReadWaitsForTheEntryItself(t *testing.T) {
+	tb := newTable(t, 3)
+	tb.elect(1)
+	tb.settle()
+	d, told := tb.drivers[1], false
+	next := d.config.Machine.Applied() + 1
+	d.WaitApplied(next, nil, func(index raft.Index, err error) {
+		if told = true; err != nil || d.config.Machine.Applied() < next {
+			t.Errorf("told %d, %v when the state has entries up to %d", index, err, d.config.Machine.Applied())
+		}
+	})
+	tb.propose(1, "x")
+	tb.settle()
+	if !told {
+		t.Error("it was not told when the entry was applied")
+	}
+}
+
 func TestNothingIsPromisedBeforeTheDiskHasIt(t *testing.T) {
 	tb := newTable(t, 3)
 	tb.elect(1)
