@@ -190,6 +190,7 @@ func (p *progress) breakIt(ctx context.Context, c *clock, t *turn, w *Window) {
 	observed := bounded(lasting, fault.Observe)
 	w.To = p.recorder.Now()
 	healed := family.bounded(lasting, fault.Undo)
+	w.Undone = p.recorder.Now()
 	p.breaking.saw(fault.Seen.After)
 	fault.Seen.HeldAfter = p.breaking.held(w.Fault)
 	p.note(w, Healed, nil, healed)

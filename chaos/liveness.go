@@ -106,13 +106,15 @@ func deposed(windows []Window, terms []harness.Term) (most int, in Window) {
 	return most, in
 }
 
-// majorityless are the times in which the faults in force together left no majority, in order and apart.
+// majorityless are the times in which the faults in force together left no majority, in order and apart. A fault counts until it is
+// undone, for an engine that is busy takes seconds to start a member, and also where its evidence says later that it was none.
 func majorityless(windows []Window) []harness.Interval {
+	windows = slices.Clone(windows)
 	var edges []time.Duration
-	for _, w := range windows {
-		if w.Evidence.Outcome != Skipped {
-			edges = append(edges, w.From, w.To)
-		}
+	for i := range windows {
+		w := &windows[i]
+		w.To, w.Evidence.Outcome = max(w.To, w.Undone), Indeterminate
+		edges = append(edges, w.From, w.To)
 	}
 	slices.Sort(edges)
 	var without []harness.Interval

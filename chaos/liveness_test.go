@@ -43,6 +43,14 @@ func TestABoundThatIsPassedIsAFailureOfItsOwnKind(t *testing.T) {
 			r.Gaps[0].To = 41 * time.Second
 			r.Windows[0].Effect.Down = []string{"n1", "n2"}
 		}, Fail, "no leader for 11s"},
+		{"no leader until a busy engine had started the members again", func(r *Result, _ []linearizability.Operation) {
+			r.Gaps[0].To = 45 * time.Second
+			r.Windows[0].Effect.Down, r.Windows[0].Undone = []string{"n1", "n2"}, 44*time.Second
+		}, Pass, ""},
+		{"no leader while a majority was down, which did not count as a fault because one had ended before", func(r *Result, _ []linearizability.Operation) {
+			r.Gaps[0].To = 31 * time.Second
+			r.Windows[0].Effect.Down, r.Windows[0].Evidence.Outcome = []string{"n1", "n2"}, Skipped
+		}, Pass, ""},
 		{"a client that nobody serves", func(_ *Result, ops []linearizability.Operation) {
 			for i := 12; i < 30; i++ {
 				ops[i].Outcome = linearizability.Failed

@@ -18,6 +18,7 @@ type Window struct {
 	From    time.Duration `json:"from_ns"`
 	InForce time.Duration `json:"in_force_ns"` // the injection was done
 	To      time.Duration `json:"to_ns"`       // undo began
+	Undone  time.Duration `json:"undone_ns"`   // undo was done, or given up: until then members may not run yet
 	// Effect is what this fault took away, With what it took away together with those in force when it began.
 	Effect   Effect   `json:"effect"`
 	With     Effect   `json:"effect_with_others"`
