@@ -62,6 +62,9 @@ func (m *Museum) clusters(ctx context.Context, mutant Mutant, dir, world string)
 			f.Hits, f.Check, f.Seconds = 1, string(check[1]), took
 		} else {
 			f.Seconds += took
+			if exit != nil {
+				f.Unknown++
+			}
 		}
 	}
 	return f

@@ -20,9 +20,10 @@ import (
 type Finding struct {
 	Layer   string  `json:"layer"`
 	Found   bool    `json:"found"`
-	Check   string  `json:"check,omitempty"` // the test that failed, or the property that did not hold
-	Tries   int     `json:"tries"`           // independent ones: seeds
-	Hits    int     `json:"hits"`            // of them that found it; a real cluster is not tried again after the first
+	Check   string  `json:"check,omitempty"`   // the test that failed, or the property that did not hold
+	Tries   int     `json:"tries"`             // independent ones: seeds
+	Hits    int     `json:"hits"`              // of them that found it; a real cluster is not tried again after the first
+	Unknown int     `json:"unknown,omitempty"` // of them that could not have found it: a run of a cluster that ended UNKNOWN
 	States  int     `json:"states,omitempty"`
 	Seconds float64 `json:"seconds"` // of one core, without compiling: the median over the hits, or all of it if there are none
 	Command string  `json:"command"` // that finds it again

@@ -178,8 +178,8 @@ func TestARealClusterIsTriedUntilARunFails(t *testing.T) {
 	}{
 		"the second run fails": {`test $9 = 2 && echo "check linearizable   FAIL     12 operations" && exit 1; exit 0`,
 			Finding{Found: true, Check: "linearizable", Tries: 2, Hits: 1, Seconds: 2.5}},
-		"none fails":              {`exit 2`, Finding{Tries: clusterRuns, Seconds: 2.5 * clusterRuns}},
-		"one that names no check": {`exit 1`, Finding{Tries: clusterRuns, Seconds: 2.5 * clusterRuns}},
+		"none fails":              {`test $9 != 2 || exit 2; exit 0`, Finding{Tries: clusterRuns, Unknown: 1, Seconds: 2.5 * clusterRuns}},
+		"one that names no check": {`exit 1`, Finding{Tries: clusterRuns, Unknown: clusterRuns, Seconds: 2.5 * clusterRuns}},
 		"there is no Docker":      {`echo no Docker; exit 3`, Finding{Tries: 1, Trouble: "exit status 3: no Docker"}},
 	} {
 		dir := t.TempDir()
@@ -195,6 +195,9 @@ func TestARealClusterIsTriedUntilARunFails(t *testing.T) {
 		}
 	}
 	if got := (Finding{Layer: "processes", Found: true, Check: "linearizable", Tries: 2, Hits: 1, Seconds: 2.5}).String(); got != "linearizable: 2.5 s, 1 of 2" {
+		t.Error(got)
+	}
+	if got := (Finding{Layer: "processes", Tries: 3, Unknown: 1, Seconds: 7.5}).String(); got != "no, in 3 runs of 2 s, 1 UNKNOWN" {
 		t.Error(got)
 	}
 }

@@ -130,7 +130,11 @@ func (f Finding) String() string {
 	case f.Trouble != "":
 		return "could not run"
 	case !f.Found && f.real():
-		return fmt.Sprintf("no, in %d runs of %.0f s", f.Tries, f.Seconds/float64(f.Tries))
+		text := fmt.Sprintf("no, in %d runs of %.0f s", f.Tries, f.Seconds/float64(f.Tries))
+		if f.Unknown > 0 {
+			text += fmt.Sprintf(", %d UNKNOWN", f.Unknown)
+		}
+		return text
 	case !f.Found && f.Tries > 1:
 		return fmt.Sprintf("no, in %d tries of %.0f s", f.Tries, f.Seconds/float64(f.Tries))
 	case !f.Found && f.States > 0:
