@@ -146,6 +146,21 @@ func (m *Museum) Show(ctx context.Context, mutant Mutant, names []string) ([]Fin
 	return findings, ctx.Err()
 }
 
+// Fit names the patches that do not fit the source.
+func (m *Museum) Fit(all []Mutant) error {
+	files, err := scratch.Make()
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	var errs []error
+	for _, mutant := range all {
+		_, err := mutant.Overlay(m.Root, files.Path())
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // goTest compiles the tests of a package with the overlay, so that running them is not charged for it.
 func (m *Museum) goTest(ctx context.Context, overlay, pkg, out string) error {
 	if _, err := os.Stat(out); err == nil {

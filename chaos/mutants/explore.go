@@ -54,6 +54,9 @@ func (m *Museum) explorer(ctx context.Context, mutant Mutant, overlay, dir strin
 			f.Found, f.Hits, f.Check, f.Command = true, 1, one.Check, exploreCommand(mutant, b)
 			break
 		}
+		if one.Trouble != "" {
+			f.Trouble = b + ": " + one.Trouble
+		}
 	}
 	return f
 }
@@ -79,6 +82,9 @@ func (m *Museum) walks(ctx context.Context, mutant Mutant, overlay, dir string) 
 				seconds, states = append(seconds, spent), append(states, float64(seen))
 				break
 			}
+			if one.Trouble != "" {
+				f.Trouble = b + ": " + one.Trouble
+			}
 		}
 		f.Seconds += spent
 		f.States += seen
@@ -100,6 +106,7 @@ func exploreCommand(mutant Mutant, bound string) string {
 
 var (
 	explored = regexp.MustCompile(`(complete|not complete|violation): (\d+) states.* ([0-9.]+) s, `)
+	refused  = regexp.MustCompile(`(?m)^(flag provided.*|invalid value.*)$|modelcheck_test.go:\d+: (.*)$`)
 	broken   = regexp.MustCompile(`modelcheck_test.go:\d+: (.*), after (\d+) steps`)
 )
 
@@ -112,9 +119,15 @@ func (m *Museum) explore(ctx context.Context, binary, bound string) (f Finding) 
 	}
 	if what := broken.FindStringSubmatch(said); what != nil {
 		f.Found, f.Check = true, what[1]
-	} else if err != nil && !strings.Contains(said, "was not completed") && !errors.Is(err, errHangs) {
+	} else if errors.Is(err, errHangs) {
+		f.Trouble = fmt.Sprintf("given up after %v", exploreEnd)
+	} else if err == nil && f.States == 0 {
+		f.Trouble = "it does not say how many states it has seen"
+	} else if err != nil && !strings.Contains(said, "was not completed") {
 		f.Trouble = blame(said)
-		if f.Trouble == "" { // of a fatal error: of memory, for one
+		if why := refused.FindStringSubmatch(said); why != nil {
+			f.Trouble = why[1] + why[2]
+		} else if f.Trouble == "" { // of a fatal error: of memory, for one
 			f.Trouble, _, _ = strings.Cut(strings.TrimSpace(said), "\n\n")
 		}
 	}

@@ -89,7 +89,7 @@ func Find(id string) (Mutant, error) {
 		}
 		known = append(known, m.ID)
 	}
-	return Mutant{}, fmt.Errorf("%w %q is not known; %s", ErrMutant, id, nearest.Hint(id, known, "`raftlab list` prints them"))
+	return Mutant{}, fmt.Errorf("%w %q is not known; %s", ErrMutant, id, nearest.Hint(id, known, "`raftlab list` prints them, and knows a new patch after `make build`"))
 }
 
 func parse(id, text string) (Mutant, error) {

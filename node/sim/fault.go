@@ -90,6 +90,25 @@ func (c FaultCounts) String() string {
 	return strings.Join(words, ", ")
 }
 
+// Most names the kinds that happened most often, and how many others did.
+func (c FaultCounts) Most(n int) string {
+	var kinds []FaultKind
+	for k := range c {
+		if c[k] > 0 {
+			kinds = append(kinds, FaultKind(k))
+		}
+	}
+	slices.SortStableFunc(kinds, func(a, b FaultKind) int { return c[b] - c[a] })
+	var words []string
+	for _, k := range kinds[:min(n, len(kinds))] {
+		words = append(words, fmt.Sprintf("%s %d", k, c[k]))
+	}
+	if more := len(kinds) - len(words); more > 0 {
+		words = append(words, fmt.Sprintf("%d other kinds", more))
+	}
+	return strings.Join(words, ", ")
+}
+
 // inject lets a fault happen.
 func (w *world) inject(f Fault) {
 	if w.healing {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -116,7 +117,7 @@ func (p *Plan) String() string {
 // zero; Validate says whether that can be.
 func ParsePlan(text string) (Plan, error) {
 	var p Plan
-	fields := p.fields()
+	fields, given := p.fields(), map[string]bool{}
 	lines := bufio.NewScanner(strings.NewReader(text))
 	for number := 1; lines.Scan(); number++ {
 		line, _, _ := strings.Cut(lines.Text(), "#")
@@ -125,12 +126,20 @@ func ParsePlan(text string) (Plan, error) {
 			continue
 		}
 		var err error
-		if name == "fault" {
+		if given[name] && name != "fault" {
+			err = fmt.Errorf("%s is given twice", name)
+		} else if given[name] = true; name == "fault" {
 			var f Fault
 			f, err = parseFault(value)
 			p.Faults = append(p.Faults, f)
 		} else if i := slices.IndexFunc(fields, func(f field) bool { return f.name == name }); i >= 0 {
-			err = set(fields[i].value, strings.TrimSpace(value))
+			if err = set(fields[i].value, strings.TrimSpace(value)); err != nil {
+				why := err
+				if inner := errors.Unwrap(err); inner != nil { // without the name of a function
+					why = inner
+				}
+				err = fmt.Errorf("%s %q cannot be read: %w", name, strings.TrimSpace(value), why)
+			}
 		} else {
 			err = fmt.Errorf("unknown name %q", name)
 		}
@@ -140,6 +149,9 @@ func ParsePlan(text string) (Plan, error) {
 	}
 	if err := lines.Err(); err != nil {
 		return p, fmt.Errorf("sim: plan: %w", err)
+	}
+	if len(given) == 0 {
+		return p, errors.New("sim: plan: there is nothing in it")
 	}
 	return p, p.Validate()
 }
@@ -183,6 +195,12 @@ func parseFault(text string) (f Fault, err error) {
 	return f, err
 }
 
+// A plan beyond these is a slip of the pen, not a run that ends.
+const (
+	numberMax = 1 << 20
+	untilMax  = time.Hour
+)
+
 // slotsMax bounds the members that a run may have in all.
 const slotsMax = 16
 
@@ -194,18 +212,28 @@ func (p *Plan) Validate() error {
 		return bad("members %d must be 1 to 9", p.Members)
 	case p.Clients < 1 || p.Clients > 64:
 		return bad("clients %d must be 1 to 64", p.Clients)
-	case p.Keys < 1, p.Ops < 1, p.Value < 16:
-		return bad("keys %d and ops %d must be at least 1, value %d at least 16", p.Keys, p.Ops, p.Value)
+	case p.Keys < 1, p.Ops < 1, p.Value < 16, p.Keys > numberMax, p.Ops > numberMax, p.Value > numberMax:
+		return bad("keys %d and ops %d must be at least 1, value %d at least 16, and none above %d", p.Keys, p.Ops, p.Value, numberMax)
 	case p.Tick <= 0, p.Heartbeat < 1, p.Election <= p.Heartbeat:
 		return bad("tick %v must be positive, heartbeat %d at least 1 and below election %d", p.Tick, p.Heartbeat, p.Election)
 	case p.LatencyMax < p.LatencyMin, p.SyncMax < p.SyncMin, p.LatencyMin < 0, p.SyncMin < 0, p.Loop < 0:
 		return bad("latencies and syncs must not be negative, and min at most max")
 	case p.Patience <= 0, p.Until <= 0, p.Think < 0, p.Burst < 0, p.Stream < 0, p.LateMax < 0:
 		return bad("patience %v and until %v must be positive; think, burst, stream and late-max not negative", p.Patience, p.Until)
+	case p.Until > untilMax:
+		return bad("until %v must be at most %v", p.Until, untilMax)
 	case p.Segment < 0, p.Chunk < 0, p.Snapshot < 0, p.Tail < 0, p.Remembered < 0, p.Uneven < 0:
 		return bad("segment, chunk, snapshot, tail, remembered and uneven must not be negative")
 	}
+	for name, share := range map[string]float64{"loss": p.Loss, "duplicate": p.Duplicate, "late": p.Late, "sessions": p.Sessions, "since": p.Since} {
+		if !(share >= 0 && share <= 1) { // nor NaN
+			return bad("%s %v must be a share, 0 to 1", name, share)
+		}
+	}
 	for _, f := range p.Faults {
+		if f.At < 0 || f.For < 0 {
+			return bad("fault %v: no time of it may be negative", f)
+		}
 		if f.Who > slotsMax {
 			return bad("fault %v: there are at most %d slots", f, slotsMax)
 		}

@@ -47,11 +47,16 @@ func (b Bounds) Validate() error {
 		}
 	}
 	between("Members", b.Members, 1, 5)
-	between("Spares", b.Spares, 0, membersMax-b.Members)
+	between("Spares", b.Spares, 0, max(membersMax-b.Members, 0))
 	between("Terms", b.Terms, 1, 100)
 	between("Reads", b.Reads, 0, readsMax)
 	for name, value := range map[string]int{"Commands": b.Commands, "Crashes": b.Crashes, "Changes": b.Changes, "Transfers": b.Transfers} {
 		between(name, value, 0, 100)
+	}
+	for name, value := range map[string]int{"Heartbeats": b.Heartbeats, "StepDowns": b.StepDowns, "SlowDisk": b.SlowDisk, "AppendBytes": b.AppendBytes, "Depth": b.Depth, "States": b.States} {
+		if value < 0 {
+			errs = append(errs, fmt.Errorf("modelcheck: %s %d must not be negative", name, value))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -41,6 +41,9 @@ func TestTheBound(t *testing.T) {
 	if !known {
 		t.Fatalf("-order %s is none of breadth, depth, walks", *order)
 	}
+	if *giveUp <= 0 {
+		t.Fatalf("-for %v must be positive", *giveUp)
+	}
 	result, err := Search(Options{Bounds: asked, Order: o, Seed: *seed, For: *giveUp, Progress: func(r Result) {
 		if testing.Verbose() {
 			fmt.Println(r)

@@ -54,6 +54,9 @@ func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) e
 			return usage("--layers %s is none of %s", l, strings.Join(mutants.Layers(), ", "))
 		}
 	}
+	if len(o.layers) == 0 {
+		return usage("--layers names none of %s", strings.Join(mutants.Layers(), ", "))
+	}
 	if o.seeds < 1 || o.tries < 1 {
 		return usage("--seeds and --tries must be more than zero")
 	}
@@ -83,7 +86,10 @@ func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) e
 		m.Tries = 1
 	}
 	defer func() { _ = m.Close() }()
-	missed := 0
+	if err := m.Fit(all); err != nil { // now, and not after hours
+		return environment("%w", err)
+	}
+	missed, untold := 0, 0
 	for _, mutant := range all {
 		names := o.layers
 		if o.canaries {
@@ -100,8 +106,11 @@ func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) e
 			return environment("%w", err)
 		}
 		shown := mutants.Shown{ID: mutant.ID, Findings: findings}
-		if !tellBug(stdout, mutant, shown) {
+		switch tellBug(stdout, mutant, shown) {
+		case missing:
 			missed++
+		case unclear:
+			untold++
 		}
 		if o.write {
 			if err := mutants.Keep(root, []mutants.Shown{shown}); err != nil {
@@ -109,9 +118,12 @@ func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) e
 			}
 		}
 	}
-	fmt.Fprintf(stdout, "\n%d of %d as they must be\n", len(all)-missed, len(all))
-	if missed > 0 {
+	fmt.Fprintf(stdout, "\n%d of %d as they must be\n", len(all)-missed-untold, len(all))
+	switch {
+	case missed > 0:
 		return exit{code: chaos.ExitFail}
+	case untold > 0:
+		return environment("of %d nobody can say whether they would be found: what was to look for them could not", untold)
 	}
 	return nil
 }
@@ -136,14 +148,34 @@ func (o *bugsOptions) chosen(ids []string) ([]mutants.Mutant, error) {
 	return chosen, nil
 }
 
-// tellBug prints one bug, and reports whether it was found, or, if it is none, was not.
-func tellBug(stdout io.Writer, m mutants.Mutant, shown mutants.Shown) bool {
-	good := shown.Found() != (m.Kind == mutants.Trap)
-	word := map[bool]string{true: "found", false: "NOT FOUND"}[shown.Found()]
-	if m.Kind == mutants.Trap {
-		word = map[bool]string{true: "not found, as it must be", false: "TAKEN FOR A BUG"}[good]
+// told is what may be said of one bug.
+type told int
+
+const (
+	asItMust told = iota // found; a trap: not found
+	missing              // or a trap that was taken for a bug
+	unclear              // a layer could not look, and no other has found it
+)
+
+// tellBug prints one bug, and what may be said of it.
+func tellBug(stdout io.Writer, m mutants.Mutant, shown mutants.Shown) told {
+	trap, found := m.Kind == mutants.Trap, shown.Found()
+	looked := len(shown.Findings) > 0 && !slices.ContainsFunc(shown.Findings, func(f mutants.Finding) bool { return f.Trouble != "" })
+	is, word := asItMust, "found"
+	switch {
+	case trap && found:
+		is, word = missing, "TAKEN FOR A BUG"
+	case !found && !looked:
+		is, word = unclear, "NOT LOOKED FOR"
+	case trap:
+		word = "not found, as it must be"
+	case !found:
+		is, word = missing, "NOT FOUND"
 	}
 	fmt.Fprintf(stdout, "%-9s  %s (%s): %s\n", word, m.ID, m.Kind, m.Breaks)
+	if len(shown.Findings) == 0 {
+		fmt.Fprintln(stdout, "           none of these layers runs the code that it is in")
+	}
 	for _, f := range shown.Findings {
 		fmt.Fprintf(stdout, "           %-9s %v\n", f.Layer, f)
 		if f.Trouble != "" {
@@ -153,5 +185,5 @@ func tellBug(stdout io.Writer, m mutants.Mutant, shown mutants.Shown) bool {
 			fmt.Fprintf(stdout, "                     again: %s\n", f.Command)
 		}
 	}
-	return good
+	return is
 }

@@ -69,3 +69,30 @@ func TestTheMuseumLeavesNothingBehindWhoeverEndsIt(t *testing.T) {
 		}
 	}
 }
+
+// Who did not look has not failed to find.
+func TestALayerThatCouldNotLookIsNoMiss(t *testing.T) {
+	root, err := mutants.ModuleRoot(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"no-log-check", "--layers", ""}, chaos.ExitUsage, "--layers names none of"},
+		{[]string{"no-log-check", "--explore", "-members 99"}, chaos.ExitEnvironment, "Members 99 must be between 1 and 5"},
+		{[]string{"no-log-check", "--explore", "-slow-disk -1"}, chaos.ExitEnvironment, "SlowDisk -1 must not be negative"},
+		{[]string{"no-log-check", "--explore", "-frob 3"}, chaos.ExitEnvironment, "flag provided but not defined: -frob"},
+		{[]string{"duplicate-vote-skips-check", "--explore", "-frob 3"}, chaos.ExitEnvironment, "NOT LOOKED FOR"}, // a trap
+		{[]string{"checker-unknown-is-pass", "--layers", "explorer"}, chaos.ExitEnvironment, "none of these layers runs the code"},
+	} {
+		cmd := exec.CommandContext(t.Context(), lab, append([]string{"bugs"}, c.args...)...)
+		cmd.Dir = root
+		said, _ := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(string(said), c.says) || strings.Contains(string(said), "NOT FOUND") {
+			t.Errorf("%q: exit code %d, want %d and %q:\n%s", c.args, code, c.code, c.says, said)
+		}
+	}
+}

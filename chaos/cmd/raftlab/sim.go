@@ -58,10 +58,13 @@ Without --seed, --seeds or --for it runs 1000 seeds. The first failure ends it w
 				return usage("--last %d must not be negative", o.last)
 			}
 			if c.Flags().Changed("plan") || given == 1 && c.Flags().Changed("seed") {
+				if o.marks {
+					return usage("--marks is for many seeds: one run cannot see everything")
+				}
 				return simOne(o, stdout)
 			}
 			if o.trace || o.shrink {
-				return usage("--trace and --shrink are for one run: give --seed or --plan")
+				return usage("--trace and --shrink are for one run: give --seed or --plan, and neither --seeds nor --for")
 			}
 			return simMany(o, stdout, c.ErrOrStderr())
 		},
@@ -129,15 +132,24 @@ func simReport(o simOptions, p sim.Plan, how string, stdout io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "trace hash %016x: %d events, %d messages, %d calls in %v of virtual time\n", r.TraceHash, r.Events, r.Messages, r.Calls, r.Virtual.Round(time.Millisecond))
 	fmt.Fprintf(stdout, "faults: %v\n", r.Faults)
+	var undrawn error
 	if o.html != "none" {
-		if err := os.WriteFile(o.html, []byte(options.Picture.HTML(r)), 0o644); err != nil {
-			return environment("--html: %w", err)
+		if undrawn = os.WriteFile(o.html, []byte(options.Picture.HTML(r)), 0o644); undrawn == nil {
+			fmt.Fprintf(stdout, "drawn in %s\n", o.html)
 		}
-		fmt.Fprintf(stdout, "drawn in %s\n", o.html)
 	}
 	if r.Failure == nil {
 		fmt.Fprintln(stdout, "PASS")
+		switch {
+		case undrawn != nil:
+			return environment("--html: %w", undrawn)
+		case o.shrink:
+			return usage("--shrink: this run passes, there is nothing to shrink")
+		}
 		return nil
+	}
+	if undrawn != nil { // what was found is said all the same
+		fmt.Fprintf(stdout, "not drawn: %v\n", undrawn)
 	}
 	fmt.Fprintf(stdout, "FAIL %v\nrepeat: %s sim %s\n", r.Failure, strings.Join(program(os.Args[0]), " "), how)
 	if o.shrink {
@@ -151,7 +163,10 @@ func simReport(o simOptions, p sim.Plan, how string, stdout io.Writer) error {
 			fmt.Fprint(stdout, clearLine)
 		}
 		fmt.Fprintln(stdout, said)
-		fmt.Fprintf(plan, "# %v\n%v", r.Failure, small.String())
+		if again, err := sim.Run(small.Seed, sim.Options{Plan: &small}); err == nil && again.Failure != nil {
+			fmt.Fprintf(plan, "# %v\n", again.Failure)
+		}
+		fmt.Fprintf(plan, "%v", small.String())
 	}
 	return exit{chaos.ExitFail, nil}
 }
@@ -227,8 +242,9 @@ func (t *simTotals) line(to io.Writer) {
 	for _, n := range t.faults {
 		faults += n
 	}
-	fmt.Fprintf(to, "%s in %.0f s: %.1f seeds/s, %.0f s of virtual time a second, %.0f messages/s, %s, %d of %d marks\n",
-		chaos.Counted(t.seeds, "seed"), s, float64(t.seeds)/s, t.virtual.Seconds()/s, float64(t.messages)/s, chaos.Counted(faults, "fault"), t.marks.Count(), len(sim.AllMarks()))
+	fmt.Fprintf(to, "%s in %.0f s: %.1f seeds/s, %.0f s of virtual time a second, %.0f messages/s, %d of %d marks, %s (%s)\n",
+		chaos.Counted(t.seeds, "seed"), s, float64(t.seeds)/s, t.virtual.Seconds()/s, float64(t.messages)/s, t.marks.Count(), len(sim.AllMarks()),
+		chaos.Counted(faults, "fault"), t.faults.Most(4))
 }
 
 // judgeMarks names what no seed has seen. Without --marks that is only said.
