@@ -201,3 +201,42 @@ func TestARealClusterIsTriedUntilARunFails(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// A simulator that does not start, or ends without a word, has looked at nothing: it has neither found a bug nor missed one.
+func TestASimulatorThatSaysNothingHasNotLooked(t *testing.T) {
+	dir := t.TempDir()
+	script := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	root, err := ModuleRoot(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := script("silent", "exit 2")
+	for name, c := range map[string]struct {
+		binary, honest string
+		found          bool
+		trouble        string
+	}{
+		"not there":         {filepath.Join(dir, "none"), silent, false, "no such file"},
+		"silent":            {silent, silent, false, "does not say how many seeds"},
+		"killed":            {script("killed", "kill -9 $$"), silent, false, "does not say how many seeds"},
+		"control is silent": {script("fails", "echo 'x_test.go:9: '; echo '    sim_test.go:45: seed 5: stale, after 3s: old'"), silent, false, "without the bug: "},
+		"it blames itself":  {script("self", "echo \"    sim_test.go:45: seed $SIM_SEED: simulator, after 3s: too much\""), script("good", "echo '    sim_test.go:49: 1 seeds'"), false, ""},
+		"found":             {script("finds", "echo '    sim_test.go:45: seed 5: stale, after 3s: old'"), script("good", "echo '    sim_test.go:49: 1 seeds'"), true, ""},
+	} {
+		m := &Museum{Root: root, Seeds: 3, honest: map[string]string{"./node/sim": c.honest}, dir: nil}
+		if m.dir, err = scratch.Make(); err != nil {
+			t.Fatal(err)
+		}
+		f := m.simulate(t.Context(), c.binary, 4)
+		if f.Found != c.found || !strings.Contains(f.Trouble, c.trouble) || (f.Trouble == "") != (c.trouble == "") {
+			t.Errorf("%s: %+v", name, f)
+		}
+		_ = m.Close()
+	}
+}

@@ -179,6 +179,7 @@ func answered(r kv.Result) string {
 
 // restored checks the state that a snapshot brought.
 func (w *world) restored(m *member, index raft.Index, hash uint64) {
+	w.mark(checkedRestored)
 	if index > w.ledger.last() || w.ledger.agreed[index].hash != hash {
 		w.fail("ledger", "%v restored a snapshot of entries up to %d with state %016x, which is not the state that others had there", m.id, index, hash)
 	}
@@ -234,6 +235,7 @@ func requestOf(c kv.Command) string {
 
 // listed checks what a member listed, page after page, at one index: all keys that there are, each with its value.
 func (w *world) listed(m *member, list []kv.Entry, at raft.Index) {
+	w.mark(checkedListed)
 	l := &w.ledger
 	if at > l.last() || len(list) != l.agreed[at].keys {
 		w.fail("ledger", "%v lists %d keys after entry %d; there are others", m.id, len(list), at)
@@ -249,6 +251,7 @@ func (w *world) listed(m *member, list []kv.Entry, at raft.Index) {
 // readGranted checks the index from which on a member may answer a read: it is not before what anybody had committed when the
 // member was asked. What the member answers then is mostly newer, and shows a mistake about this once in a thousand times.
 func (w *world) readGranted(m *member, c *call, granted, floor raft.Index) {
+	w.mark(checkedReadGranted)
 	if granted < floor {
 		w.fail("stale", "%v may answer call %d from entry %d on; entry %d was committed before it was asked", m.id, c.id, granted, floor)
 	}
@@ -257,6 +260,7 @@ func (w *world) readGranted(m *member, c *call, granted, floor raft.Index) {
 // answered checks an answer that a client got against the ledger: an index that is not before what anybody had committed
 // when the call began, which is more than what had been acknowledged, the value that the key held there, the command that stands there.
 func (w *world) answered(c *call, a answer) {
+	w.mark(checkedAnswered)
 	l := &w.ledger
 	if a.index > l.last() {
 		w.fail("ledger", "call %d (%v) was answered with entry %d; the last that anybody applied is %d", c.id, c.kind, a.index, l.last())

@@ -80,6 +80,23 @@ const (
 	struckAtStream
 	endedWriting
 
+	// That a check was made at all, which no failure would show.
+	checkedReadGranted
+	checkedListed
+	checkedRestored
+	checkedAnswered
+	checkedSnapshotKept
+	checkedNewestKept
+	checkedStartsOn
+	checkedLeads
+	checkedChanges
+	checkedCampaigns
+	checkedReconfigured
+	checkedHandedOver
+	checkedRemoved
+	checkedChangeAnswered
+	checkedLinearizable
+
 	markCount
 )
 
@@ -104,6 +121,21 @@ var markNames = [markCount]string{
 	memberPaused: "member-paused", clockJumped: "clock-jumped", stoppedOrderly: "stopped-in-order", healedDeaf: "healed-beside-a-deaf-member", healedHungLeader: "healed-while-the-leader's-disk-hangs",
 	healedBehindSnapshot: "healed-by-a-snapshot", witnessPassed: "claims-judged-by-the-witness", struckAtCommit: "leader-struck-as-it-commits",
 	struckAtStream: "leader-struck-as-it-sends-a-snapshot", endedWriting: "ended-while-it-writes",
+	checkedReadGranted:    "read-granted-checked",
+	checkedListed:         "list-checked",
+	checkedRestored:       "restored-state-checked",
+	checkedAnswered:       "answer-checked",
+	checkedSnapshotKept:   "snapshot-kept-checked",
+	checkedNewestKept:     "newest-snapshot-checked",
+	checkedStartsOn:       "start-checked",
+	checkedLeads:          "leader-is-member-checked",
+	checkedChanges:        "change-checked",
+	checkedCampaigns:      "campaign-checked",
+	checkedReconfigured:   "configuration-checked",
+	checkedHandedOver:     "hand-over-checked",
+	checkedRemoved:        "removed-stays-removed-checked",
+	checkedChangeAnswered: "answered-change-checked",
+	checkedLinearizable:   "history-judged-key-by-key",
 }
 
 func (m Mark) String() string { return markNames[m] }

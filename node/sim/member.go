@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"raftlab/node/internal/driver"
@@ -184,8 +185,12 @@ func (w *world) follow(m *member) {
 	r, o := m.raft(), &w.operator
 	m.members, m.since = r.Configuration(), r.ConfigurationIndex()
 	m.sinceTerm, _ = r.TermAt(m.since)
+	if !slices.ContainsFunc(o.told, func(t configured) bool { return t.index == m.since && t.term == m.sinceTerm }) {
+		o.told = append(o.told, configured{m.since, m.sinceTerm, m.members})
+	}
 	if m.since > o.committedAt && m.since <= r.Committed() {
 		o.committedAt, o.committed = m.since, m.members
+		w.removedStays()
 	}
 }
 

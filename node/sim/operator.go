@@ -21,6 +21,27 @@ type operator struct {
 
 	committed   raft.Configuration // the last that anybody was seen to commit
 	committedAt raft.Index
+
+	told []configured // every configuration that a member ever had in its log
+}
+
+// configured is a configuration by its place in a log.
+type configured struct {
+	index raft.Index
+	term  raft.Term
+	of    raft.Configuration
+}
+
+// shows reports whether the change is in force in the configuration.
+func shows(c raft.Configuration, change raft.Change) bool {
+	m, found := c.Find(change.Member.ID)
+	switch change.Type {
+	case raft.Remove:
+		return !found
+	case raft.Promote:
+		return found && !m.Learner
+	}
+	return found
 }
 
 // removal is one that was asked for and not answered: the leader may append it at any moment, and what it appends counts
@@ -80,8 +101,11 @@ func (w *world) ask(leader *member, change raft.Change, done func(error)) {
 		o.asked = append(o.asked, r)
 	}
 	leader.inbox.Other = append(leader.inbox.Other, func(d *driver.Driver) {
-		d.Change(change, func(_ driver.Applied, err error) {
+		d.Change(change, func(applied driver.Applied, err error) {
 			o.asked = slices.DeleteFunc(o.asked, func(other *removal) bool { return other == r })
+			if err == nil {
+				w.later(0, func() { w.changeAnswered(leader, change, applied.Index) }) // when what the step did has been seen
+			}
 			done(err)
 		})
 	})
@@ -155,7 +179,7 @@ func (w *world) leader() (leader *member) {
 }
 
 // configurations are those that may decide the next election: the last one that is committed, any in force anywhere
-// that may follow it, and what the removals that were asked for make of them. An older one decides nothing any more: a
+// or on its way that may follow it, and what the removals that were asked for make of them. An older one decides nothing any more: a
 // majority of the last one knows better.
 func (w *world) configurations() []raft.Configuration {
 	var all []raft.Configuration
@@ -167,6 +191,11 @@ func (w *world) configurations() []raft.Configuration {
 			continue
 		}
 		all = withConfiguration(all, m.members)
+	}
+	for _, t := range w.operator.told { // one that nobody has any more may be on its way yet, until another entry is committed there
+		if t.index > w.operator.committedAt && t.index > w.watch.Committed() {
+			all = withConfiguration(all, t.of)
+		}
 	}
 	for _, r := range w.operator.asked {
 		if !r.by.up || r.by.life != r.life {

@@ -78,6 +78,14 @@ var successionPlants = []plant{
 		}
 		m.members, m.since, m.committed = before, 0, 1000
 	})},
+	{"an id that was removed is let in by a configuration that has forgotten it", "members", "its removal was answered", somewhen(func(w *world, m *member) {
+		w.operator.removed = map[raft.ID]bool{m.id: true}
+		w.operator.committedAt = 0 // what is committed comes anew
+		w.later(0, func() { w.follow(m) })
+	})},
+	{"a change is answered before it is committed", "members", "says that it is done to", somewhen(func(w *world, m *member) {
+		w.changeAnswered(m, raft.Change{Type: raft.AddLearner, Member: raft.Member{ID: 99}}, m.raft().LastIndex())
+	})},
 	{"a member that knows that it was removed asks for votes", "members", "asks for votes", somewhen(func(w *world, m *member) {
 		forget(w.other(m))
 		w.campaigns(w.other(m))

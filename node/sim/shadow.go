@@ -138,6 +138,7 @@ func (w *world) voteKept(from *member, message *raft.Message) {
 
 // snapshotKept: a snapshot that is said to be taken is there.
 func (w *world) snapshotKept(m *member, s raft.Snapshot) {
+	w.mark(checkedSnapshotKept)
 	if latest, _ := m.snaps.Latest(); latest.Index < s.Index {
 		w.fail("disk", "%v says that its snapshot of entries up to %d is written; the latest is one up to %d", m.id, s.Index, latest.Index)
 	}
@@ -146,6 +147,7 @@ func (w *world) snapshotKept(m *member, s raft.Snapshot) {
 
 // newestKept: the latest snapshot is never older than the latest before: not when one was received, and not after a start.
 func (w *world) newestKept(m *member) {
+	w.mark(checkedNewestKept)
 	latest, _ := m.snaps.Latest()
 	if latest.Index < m.newest {
 		w.fail("disk", "%v goes back to its snapshot of entries up to %d; it had one up to %d", m.id, latest.Index, m.newest)
@@ -155,6 +157,7 @@ func (w *world) newestKept(m *member) {
 
 // startsOn: the snapshot and the log from which a member starts do not contradict each other.
 func (w *world) startsOn(m *member, s raft.Snapshot, log image) {
+	w.mark(checkedStartsOn)
 	if s.Index >= log.base.Index && log.term(s.Index) != s.Term {
 		w.fail("start", "%v starts from a snapshot up to entry %d of term %d with a log that has term %d there", m.id, s.Index, s.Term, log.term(s.Index))
 	}

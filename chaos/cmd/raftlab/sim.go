@@ -107,11 +107,12 @@ func simOne(o simOptions, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return simReport(o, p, how, stdout)
+	return simReport(o, p, how, nil, stdout)
 }
 
-// simReport runs one plan with its story and its picture, and says what it showed.
-func simReport(o simOptions, p sim.Plan, how string, stdout io.Writer) error {
+// simReport runs one plan with its story and its picture, and says what it showed. before is what it has shown already, if anything: the
+// same, or nothing that the simulator says can be believed.
+func simReport(o simOptions, p sim.Plan, how string, before *sim.Result, stdout io.Writer) error {
 	plan := stdout
 	if o.shrink {
 		stdout = os.Stderr // so that stdout has the plan and nothing else
@@ -137,6 +138,11 @@ func simReport(o simOptions, p sim.Plan, how string, stdout io.Writer) error {
 		if undrawn = os.WriteFile(o.html, []byte(options.Picture.HTML(r)), 0o644); undrawn == nil {
 			fmt.Fprintf(stdout, "drawn in %s\n", o.html)
 		}
+	}
+	if before != nil && (r.TraceHash != before.TraceHash || r.Failure == nil) {
+		fmt.Fprintf(stdout, "FAIL not the same run twice: %v, trace hash %016x, and then %v\nrepeat, perhaps: %s sim %s\n",
+			before.Failure, before.TraceHash, r.Failure, strings.Join(program(os.Args[0]), " "), how)
+		return exit{chaos.ExitFail, nil}
 	}
 	if r.Failure == nil {
 		fmt.Fprintln(stdout, "PASS")
@@ -203,7 +209,7 @@ func simMany(o simOptions, stdout, progress io.Writer) error {
 		t.add(r)
 		if r.Failure != nil {
 			t.line(stdout)
-			return simReport(o, r.Plan, fmt.Sprintf("--seed %d", seed), stdout)
+			return simReport(o, r.Plan, fmt.Sprintf("--seed %d", seed), &r, stdout)
 		}
 		if now := time.Now(); now.Sub(t.said) >= time.Second {
 			t.said = now

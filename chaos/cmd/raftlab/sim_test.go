@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"raftlab/chaos"
 	"raftlab/node/sim"
 )
 
@@ -65,5 +67,16 @@ func TestWhatTheSimulatorCannotDoIsSaid(t *testing.T) {
 		if ran.code != c.code || !strings.Contains(ran.stdout+ran.stderr, c.says) {
 			t.Errorf("raftlab %s: exit code %d, want %d and %q:\n%s%s", strings.Join(args, " "), ran.code, c.code, c.says, ran.stdout, ran.stderr)
 		}
+	}
+}
+
+// A seed that fails once and then does not is the worst that a simulator can show of itself: no PASS.
+func TestASeedThatIsNotTheSameRunTwiceIsAFailure(t *testing.T) {
+	var said strings.Builder
+	before := sim.Result{Failure: &sim.Failure{Check: "planted", Message: "once"}}
+	err := simReport(simOptions{html: "none"}, sim.Draw(3), "--seed 3", &before, &said)
+	var e exit
+	if !errors.As(err, &e) || e.code != chaos.ExitFail || !strings.Contains(said.String(), "FAIL not the same run twice") {
+		t.Errorf("%v\n%s", err, said.String())
 	}
 }
