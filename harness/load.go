@@ -202,6 +202,16 @@ func (w *worker) next() {
 	w.at = members[(slices.Index(members, w.at)+1)%len(members)]
 }
 
+// ends says whether Stop was called.
+func (l *Load) ends() bool {
+	select {
+	case <-l.stop:
+		return true
+	default:
+		return false
+	}
+}
+
 func (w *worker) run(ctx context.Context) error {
 	defer w.close()
 	interval := time.Duration(float64(w.load.config.Clients) / w.load.config.Rate * float64(time.Second))
@@ -216,7 +226,7 @@ func (w *worker) run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		if ctx.Err() != nil { // both were ready: begin nothing that can only end as Unknown
+		if ctx.Err() != nil || w.load.ends() { // it was ready too: begin nothing that can only end as Unknown
 			return nil
 		}
 		began := time.Now()
