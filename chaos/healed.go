@@ -21,12 +21,20 @@ func (p *progress) healed(ctx context.Context) Check {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	reasons := p.breaking.remains
+	nodes := members(p.Cluster)
+	found, err := probe(ctx, p.Cluster, nodes)
+	if err != nil {
+		reasons = append(reasons, "nobody can say whether each member runs: "+text(err))
+	}
 	if len(reasons) > 0 {
 		c.Verdict = Unknown
 	}
-	for _, node := range members(p.Cluster) {
-		found, err := p.Cluster.Probe(ctx, node)
-		verdict, reason := survived(node, found, p.breaking.started[node], err)
+	for _, node := range nodes {
+		process, probed := found[node]
+		if !probed {
+			continue
+		}
+		verdict, reason := survived(node, process, p.breaking.started[node])
 		if reason != "" {
 			reasons = append(reasons, reason)
 		}
@@ -37,10 +45,8 @@ func (p *progress) healed(ctx context.Context) Check {
 }
 
 // survived judges one member; started is since when it should run, zero where that is not known.
-func survived(node string, found harness.Probe, started time.Time, err error) (Verdict, string) {
+func survived(node string, found harness.Probe, started time.Time) (Verdict, string) {
 	switch {
-	case err != nil:
-		return Unknown, fmt.Sprintf("nobody can say whether %s runs: %s", node, text(err))
 	case found.State == harness.Running && !started.IsZero() && !found.Started.Equal(started):
 		return Unknown, fmt.Sprintf("%s was started again at %s, by another hand", node, found.Started.UTC().Format(time.TimeOnly))
 	case found.State == harness.Running:

@@ -113,7 +113,7 @@ func majorityless(windows []Window) []harness.Interval {
 	var edges []time.Duration
 	for i := range windows {
 		w := &windows[i]
-		w.To, w.Evidence.Outcome = max(w.To, w.Undone), Indeterminate
+		w.To = max(w.To, w.Undone)
 		edges = append(edges, w.From, w.To)
 	}
 	slices.Sort(edges)

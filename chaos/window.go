@@ -108,7 +108,7 @@ func (w Window) overlapped(all []Window) bool {
 func together(windows []Window, from, to time.Duration) (e Effect, members []string) {
 	var latest time.Duration
 	for _, w := range windows {
-		if w.Evidence.Outcome == Skipped || w.From >= to || w.To <= from {
+		if w.From >= to || w.To <= from {
 			continue
 		}
 		e = e.And(w.Effect)

@@ -117,17 +117,19 @@ func (m *Museum) explore(ctx context.Context, binary, bound string) (f Finding) 
 	for _, line := range explored.FindAllStringSubmatch(said, -1) {
 		f.States, _ = strconv.Atoi(line[2])
 	}
-	if what := broken.FindStringSubmatch(said); what != nil {
+	what, why := broken.FindStringSubmatch(said), refused.FindStringSubmatch(said)
+	switch {
+	case what != nil:
 		f.Found, f.Check = true, what[1]
-	} else if errors.Is(err, errHangs) {
+	case errors.Is(err, errHangs):
 		f.Trouble = fmt.Sprintf("given up after %v", exploreEnd)
-	} else if err == nil && f.States == 0 {
+	case err == nil && f.States == 0:
 		f.Trouble = "it does not say how many states it has seen"
-	} else if err != nil && !strings.Contains(said, "was not completed") {
-		f.Trouble = blame(said)
-		if why := refused.FindStringSubmatch(said); why != nil {
-			f.Trouble = why[1] + why[2]
-		} else if f.Trouble == "" { // of a fatal error: of memory, for one
+	case err == nil, strings.Contains(said, "was not completed"):
+	case why != nil:
+		f.Trouble = why[1] + why[2]
+	default:
+		if f.Trouble = blame(said); f.Trouble == "" { // of a fatal error: of memory, for one
 			f.Trouble, _, _ = strings.Cut(strings.TrimSpace(said), "\n\n")
 		}
 	}

@@ -173,11 +173,14 @@ func (c *client) choose(x *call, k *keyUse) {
 	x.encode()
 }
 
-func (x *call) encode() {
-	var err error
-	if x.data, err = x.command.AppendBinary(nil); err != nil {
+func (x *call) encode() { x.data = encoded(x.command) }
+
+func encoded(c kv.Command) []byte {
+	data, err := c.AppendBinary(nil)
+	if err != nil {
 		panic(fmt.Sprintf("sim: own command refused: %v", err))
 	}
+	return data
 }
 
 // unjudged moves the call to a key of which the history says nothing.

@@ -183,9 +183,10 @@ func (w *world) settle(m *member) {
 // follow notes the configuration that is in force at a member, and the last one that is committed.
 func (w *world) follow(m *member) {
 	r, o := m.raft(), &w.operator
+	since, term := m.since, m.sinceTerm
 	m.members, m.since = r.Configuration(), r.ConfigurationIndex()
 	m.sinceTerm, _ = r.TermAt(m.since)
-	if !slices.ContainsFunc(o.told, func(t configured) bool { return t.index == m.since && t.term == m.sinceTerm }) {
+	if another := m.since != since || m.sinceTerm != term; another && !slices.ContainsFunc(o.told, func(t configured) bool { return t.index == m.since && t.term == m.sinceTerm }) {
 		o.told = append(o.told, configured{m.since, m.sinceTerm, m.members})
 	}
 	if m.since > o.committedAt && m.since <= r.Committed() {

@@ -225,9 +225,9 @@ func (p *Plan) Validate() error {
 	case p.Segment < 0, p.Chunk < 0, p.Snapshot < 0, p.Tail < 0, p.Remembered < 0, p.Uneven < 0:
 		return bad("segment, chunk, snapshot, tail, remembered and uneven must not be negative")
 	}
-	for name, share := range map[string]float64{"loss": p.Loss, "duplicate": p.Duplicate, "late": p.Late, "sessions": p.Sessions, "since": p.Since} {
-		if !(share >= 0 && share <= 1) { // nor NaN
-			return bad("%s %v must be a share, 0 to 1", name, share)
+	for _, f := range p.fields() {
+		if share, ok := f.value.(*float64); ok && !(*share >= 0 && *share <= 1) { // nor NaN
+			return bad("%s %v must be a share, 0 to 1", f.name, *share)
 		}
 	}
 	for _, f := range p.Faults {

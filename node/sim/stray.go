@@ -34,10 +34,7 @@ func (w *world) stray(m *member) raft.Message {
 	s.LogTerm, _ = r.TermAt(s.Index)
 	if s.Type == raft.MsgAppend {
 		w.load.values++
-		data, err := kv.Command{Op: kv.Put, Key: "stray", Value: fmt.Appendf(nil, "stray %d", w.load.values)}.AppendBinary(nil)
-		if err != nil {
-			panic(fmt.Sprintf("sim: own command refused: %v", err))
-		}
+		data := encoded(kv.Command{Op: kv.Put, Key: "stray", Value: fmt.Appendf(nil, "stray %d", w.load.values)})
 		s.Entries, s.Commit = []raft.Entry{{Term: s.Term, Index: s.Index + 1, Data: data}}, s.Index+1
 	}
 	return s

@@ -133,10 +133,7 @@ const pileMax = 30
 func (w *world) pile(m *member, writes int) {
 	for range writes {
 		w.load.values++
-		data, err := kv.Command{Op: kv.Put, Key: "pile", Value: fmt.Appendf(nil, "pile %d", w.load.values)}.AppendBinary(nil)
-		if err != nil {
-			panic(fmt.Sprintf("sim: own command refused: %v", err))
-		}
+		data := encoded(kv.Command{Op: kv.Put, Key: "pile", Value: fmt.Appendf(nil, "pile %d", w.load.values)})
 		m.inbox.Proposals = append(m.inbox.Proposals, driver.Proposal{Command: data, Answer: func(driver.Applied, error) {}})
 	}
 	w.rouse(m)

@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +32,7 @@ func bugsCommand(stdout io.Writer) *cobra.Command {
 			"package that it is in, the explorer, random walks and the simulator. --layers processes,containers runs the scenario that\n" +
 			"is for it in real clusters, up to three times, half a minute each. Exit code 0 if every bug was found and no trap was taken for one, 1 if not.",
 		ValidArgsFunction: mutantWords,
-		RunE:              func(c *cobra.Command, ids []string) error { return o.run(c.Context(), stdout, ids) },
+		RunE:              func(_ *cobra.Command, ids []string) error { return o.run(stdout, ids) },
 	}
 	f := c.Flags()
 	f.StringSliceVar(&o.layers, "layers", mutants.Cheap(), "which layers look; processes and containers too")
@@ -48,7 +45,37 @@ func bugsCommand(stdout io.Writer) *cobra.Command {
 	return c
 }
 
-func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) error {
+func (o *bugsOptions) run(stdout io.Writer, ids []string) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	all, err := o.chosen(ids)
+	if err != nil {
+		return err
+	}
+	m := &mutants.Museum{Tries: o.tries, Seeds: o.seeds, Bound: o.explore}
+	if m.Root, err = mutants.ModuleRoot("."); err != nil {
+		return environment("%w", err)
+	}
+	if m.Lab, err = os.Executable(); err != nil {
+		return environment("%w", err)
+	}
+	if o.canaries {
+		m.Tries = 1
+	}
+	ctx, stop := interruptible() // what was made is removed
+	defer stop()
+	if err := sweepGone(ctx, stdout); err != nil {
+		return err
+	}
+	defer func() { _ = m.Close() }()
+	if err := m.Fit(all); err != nil { // now, and not after hours
+		return environment("%w", err)
+	}
+	return o.show(ctx, stdout, m, all)
+}
+
+func (o *bugsOptions) validate() error {
 	for _, l := range o.layers {
 		if !slices.Contains(mutants.Layers(), l) {
 			return usage("--layers %s is none of %s", l, strings.Join(mutants.Layers(), ", "))
@@ -60,45 +87,25 @@ func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) e
 	if o.seeds < 1 || o.tries < 1 {
 		return usage("--seeds and --tries must be more than zero")
 	}
-	all, err := o.chosen(ids)
-	if err != nil {
-		return err
+	return nil
+}
+
+// layersFor are the layers that are to look for a mutant.
+func (o *bugsOptions) layersFor(m mutants.Mutant) []string {
+	switch {
+	case o.explore != "":
+		return []string{"explorer"}
+	case o.canaries:
+		return []string{mutants.Canaries[m.ID]}
 	}
-	root, err := mutants.ModuleRoot(".")
-	if err != nil {
-		return environment("%w", err)
-	}
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	// As in run: what was made is removed after the first signal, and a second one ends the program at once.
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, func() { time.AfterFunc(secondInterruptAfter, stop) })
-	if err := sweepGone(ctx, stdout); err != nil {
-		return err
-	}
-	m := &mutants.Museum{Root: root, Tries: o.tries, Seeds: o.seeds, Bound: o.explore}
-	if m.Lab, err = os.Executable(); err != nil {
-		return environment("%w", err)
-	}
-	if o.canaries {
-		m.Tries = 1
-	}
-	defer func() { _ = m.Close() }()
-	if err := m.Fit(all); err != nil { // now, and not after hours
-		return environment("%w", err)
-	}
-	missed, untold := 0, 0
+	return o.layers
+}
+
+// show plants one bug after the other, tells what was found, and keeps it if asked to.
+func (o *bugsOptions) show(ctx context.Context, stdout io.Writer, m *mutants.Museum, all []mutants.Mutant) error {
+	count := map[told]int{}
 	for _, mutant := range all {
-		names := o.layers
-		if o.canaries {
-			names = []string{mutants.Canaries[mutant.ID]}
-		}
-		if o.explore != "" {
-			names = []string{"explorer"}
-		}
-		findings, err := m.Show(ctx, mutant, names)
+		findings, err := m.Show(ctx, mutant, o.layersFor(mutant))
 		if ctx.Err() != nil {
 			return exit{code: chaos.ExitInterrupted}
 		}
@@ -106,24 +113,19 @@ func (o *bugsOptions) run(ctx context.Context, stdout io.Writer, ids []string) e
 			return environment("%w", err)
 		}
 		shown := mutants.Shown{ID: mutant.ID, Findings: findings}
-		switch tellBug(stdout, mutant, shown) {
-		case missing:
-			missed++
-		case unclear:
-			untold++
-		}
+		count[tellBug(stdout, mutant, shown)]++
 		if o.write {
-			if err := mutants.Keep(root, []mutants.Shown{shown}); err != nil {
+			if err := mutants.Keep(m.Root, []mutants.Shown{shown}); err != nil {
 				return environment("%w", err)
 			}
 		}
 	}
-	fmt.Fprintf(stdout, "\n%d of %d as they must be\n", len(all)-missed-untold, len(all))
+	fmt.Fprintf(stdout, "\n%d of %d as they must be\n", count[asItMust], len(all))
 	switch {
-	case missed > 0:
+	case count[missing] > 0:
 		return exit{code: chaos.ExitFail}
-	case untold > 0:
-		return environment("of %d nobody can say whether they would be found: what was to look for them could not", untold)
+	case count[unclear] > 0:
+		return environment("of %d nobody can say whether they would be found: what was to look for them could not", count[unclear])
 	}
 	return nil
 }

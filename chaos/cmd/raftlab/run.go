@@ -192,12 +192,17 @@ func (o *options) sayCannot(stdout io.Writer, prefix string) {
 	}
 }
 
-func (o *options) run(stdout io.Writer) error {
-	// After the first interrupt the run heals and reports; a second one ends the program at once. Two in one second are one:
-	// timeout(1) signals its child, and then its group.
+// interruptible is a context that ends by the first interrupt, so that what was begun can be undone; a second one ends the program at once.
+// Two in one second are one: timeout(1) signals its child, and then its group.
+func interruptible() (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(secondInterruptAfter, stop) })
+	return ctx, stop
+}
+
+func (o *options) run(stdout io.Writer) error {
+	ctx, stop := interruptible() // the run heals and reports
+	defer stop()
 
 	member, cleanup, err := o.choose(ctx, stdout)
 	if err != nil {
